@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 from pairmill.chunking.reader import read_chunks
 from pairmill.config import load
-from pairmill.quality.stopwords import ENGLISH
-from pairmill.quality.text import words
+from pairmill.quality.text import ENGLISH, words
 from pairmill.simulator.content import split_sentences
 
 if TYPE_CHECKING:

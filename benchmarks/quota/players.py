@@ -13,8 +13,8 @@ from benchmarks.quota.wire import PlainWire
 from pairmill.errors import ProviderError
 from pairmill.events import Bus
 from pairmill.llm.client import Client
+from pairmill.llm.endpoint_info import metrics_url, read_gauges
 from pairmill.llm.limits.gate import Gate, Limits
-from pairmill.llm.limits.gauges import metrics_url, read_gauges
 from pairmill.llm.limits.headers import HeaderDialect
 from pairmill.llm.pools import Pool, Pools
 from pairmill.llm.providers.provider import Mode

@@ -33,8 +33,7 @@ from pairmill.commands.report import report
 from pairmill.commands.simulate import simulate
 from pairmill.commands.view import view
 from pairmill.errors import EXIT_DONE, EXIT_FAILED, PairmillError, first_error
-from pairmill.service.best_effort_stream import BestEffortStream
-from pairmill.service.console import tell
+from pairmill.service.console import BestEffortStream, tell
 from pairmill.startup import (
     hold_standard_streams,
     quit_on_signals,
@@ -258,7 +257,7 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     if not settings.inputs:
         raise UsageError("nothing to read: name files or folders, or - for standard input")
     if dry_run:
-        from pairmill.service.dry_run import print_plan
+        from pairmill.service.survey import print_plan
 
         for line in [] if quiet else advice:
             tell(line)
@@ -309,8 +308,8 @@ def show(
     """Print a few random pairs beside their source text."""
     import secrets
 
-    from pairmill.output.run_inputs import code_notice
     from pairmill.output.show import print_pairs
+    from pairmill.output.source_texts import code_notice
     from pairmill.store.folder import read_folder
 
     chosen = secrets.randbelow(2**31) if seed is None else seed
@@ -361,7 +360,7 @@ def _run(
     advice: Sequence[str] = (),
 ) -> int:
     quit_on_signals()
-    from pairmill.run.descriptors import check_open_files
+    from pairmill.run.tuning import check_open_files
 
     check_open_files()
     import time
@@ -371,8 +370,7 @@ def _run(
 
     from pairmill.events import Bus, CallAnswered, Notice, RunOpened
     from pairmill.llm.retirement import check_model_is_named
-    from pairmill.run.auto_export import check_export, export_at_end
-    from pairmill.run.engines import engine_of
+    from pairmill.run.generate import check_export, engine_of, export_at_end
     from pairmill.run.tuning import loop_options, share_one_heap
     from pairmill.service.progress import show as show_progress
     from pairmill.service.tally import RunTally

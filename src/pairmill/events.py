@@ -41,6 +41,7 @@ __all__ = [
     "ReadingDone",
     "RepairAsked",
     "RunOpened",
+    "RunWaits",
     "SentenceTried",
     "ShardPublished",
     "UnitFinished",
@@ -381,6 +382,16 @@ class LoopLate(Event, frozen=True):
     """How late the event loop ran a timer; sent several times a second."""
 
     seconds: float
+
+
+class RunWaits(Event, frozen=True):
+    """Nothing new is asked for a reason of this machine's or its store's, or that is over.
+
+    Attributes:
+        reason: One line; "" once it goes on.
+    """
+
+    reason: str
 
 
 class Notice(Event, frozen=True):

@@ -434,6 +434,11 @@ SETTINGS: dict[str, SettingText] = {
         "storage", "lease_s", "Seconds without a sign of life until another process takes over",
         "60",
     ),
+    "store_wait_s": _T(
+        "storage", "store_wait_s", "Seconds that an object store may be out of reach", "600",
+        more="once another process may have taken over, nothing is asked meanwhile; then the run"
+        " ends and can be resumed",
+    ),
 }  # fmt: skip
 """Settings by flat name, in the order of a settings file."""
 

@@ -14,7 +14,7 @@ from tests.support.axe import AXE
 from tests.support.browser import Page, needs_chromium, open_page
 from tests.support.viewing import View, viewing
 
-from pairmill.output.export_record import ExportRecord
+from pairmill.output.export_summary import ExportRecord
 from pairmill.output.report.folder import report_on
 from pairmill.store.rows import ROW_FEATURES
 from pairmill.store.timeline import StageSum, StartPace, Timeline, write_timeline

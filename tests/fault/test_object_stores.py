@@ -18,7 +18,7 @@ from unittest.mock import patch
 import pytest
 from tests.support.cli import rows, start
 from tests.support.corpus import article
-from tests.support.s3_server import BUCKET, s3_environment, s3_server
+from tests.support.s3_server import BUCKET, s3_environment, s3_process, s3_server
 
 from pairmill.objects.url import open_store
 from pairmill.simulator import Latency, Simulator, SimulatorSettings
@@ -177,6 +177,34 @@ def test_who_was_suspended_while_another_took_over_stops_with_75(tmp_path: Path,
     found = rows(tmp_path / "two" / "dataset")
     assert {row["id"] for row in rows(tmp_path / "one" / "dataset")} == {row["id"] for row in found}
     assert len(published(s3)) == len(found)
+
+
+def test_a_store_that_hangs_past_the_lease_is_waited_for_and_nothing_is_asked_meanwhile(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, 200)
+    lease = ("--set", "lease_s=6")
+    with s3_process() as (environment, server), patch.dict(os.environ, environment):
+        url = f"s3://{BUCKET}/run"
+        with slow_endpoint() as endpoint:
+            loud = (each for each in given(tmp_path, url, "one", *lease) if each != "-q")
+            process = start(*loud, url=endpoint.url)
+            wait_for(endpoint, 40, process)
+            server.send_signal(signal.SIGSTOP)
+            time.sleep(7.0)  # a lease, and the calls that were in flight
+            held = endpoint.report()["answered"]
+            time.sleep(4.0)
+            still = endpoint.report()["answered"]
+            is_running = process.poll() is None
+            server.send_signal(signal.SIGCONT)
+            _, told = process.communicate(timeout=240)
+            answered = endpoint.report()["answered"]
+    assert is_running, told
+    assert held == still < 200
+    assert process.returncode == 0, told
+    assert "nothing new is asked until it can be written to" in told
+    assert "answers again: going on" in told
+    assert answered <= 200 * 1.1 + WIDTH
 
 
 def test_parts_in_a_bucket_are_read_and_merged_by_their_url(tmp_path: Path, s3: str) -> None:

@@ -27,9 +27,16 @@ from pairmill.quality.grounding import (
     score,
     unseen_single_names,
 )
-from pairmill.quality.stopwords import ENGLISH, FUNCTION_WORDS
 from pairmill.quality.support import measure_support
-from pairmill.quality.text import find_numbers, is_spaceless, prepare, stem, words
+from pairmill.quality.text import (
+    ENGLISH,
+    FUNCTION_WORDS,
+    find_numbers,
+    is_spaceless,
+    prepare,
+    stem,
+    words,
+)
 from pairmill.quality.thresholds import DEFAULT
 
 PIECES_TEXT = """

@@ -49,7 +49,7 @@ from pairmill.run.stop import Stop
 from pairmill.run.writer import Writer
 from pairmill.store.folder import RunFolder
 from pairmill.store.journal import Journal
-from pairmill.store.shard_rows import read_lines
+from pairmill.store.shards import read_lines
 from pairmill.store.sqlite import ledger, store
 from pairmill.store.sqlite.ledger import SqliteLedger
 from pairmill.store.sqlite.lookup import SqliteLookup

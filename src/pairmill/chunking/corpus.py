@@ -21,9 +21,8 @@ from msgspec.structs import replace
 
 from pairmill.chunking.document_filters import Dropped
 from pairmill.chunking.follow import Pause
-from pairmill.chunking.repeats import Repeat, RepeatIndex
+from pairmill.chunking.repeats import Repeat, RepeatIndex, sketch, union
 from pairmill.chunking.shared_lines import SharedLines
-from pairmill.chunking.sketch import sketch, union
 from pairmill.records import digest
 from pairmill.sources.notes import InputFate, Note
 
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
 
     from pairmill.chunking.chunk import Span
     from pairmill.chunking.intake_file import IntakeFile
+    from pairmill.chunking.repeats import Sketch
     from pairmill.chunking.shared_lines import LineCounts
-    from pairmill.chunking.sketch import Sketch
     from pairmill.records import Document
     from pairmill.sources.notes import Watch
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from pairmill.chunking.blocks import is_cut_anew
 from pairmill.chunking.chunk import join_neighbours, make_chunk
 from pairmill.chunking.clean import clean
 from pairmill.chunking.corpus import Corpus, PreparedDocument
-from pairmill.chunking.cuts import is_cut_anew
 from pairmill.chunking.document_filters import Dropped, too_short
 from pairmill.chunking.follow import Follower, Pause
 from pairmill.chunking.follow_state import FollowState

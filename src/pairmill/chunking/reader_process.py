@@ -13,8 +13,13 @@ from pairmill.chunking.portions import ChunkBatch
 from pairmill.chunking.worker_process import Frame
 from pairmill.errors import ChangedError, InputError, StoppedError
 from pairmill.sources.files import STANDARD_INPUT
-from pairmill.sources.frames import BrokenFrameError, read_bytes, read_frame, write_frame
-from pairmill.sources.processes import Process
+from pairmill.sources.processes import (
+    BrokenFrameError,
+    Process,
+    read_bytes,
+    read_frame,
+    write_frame,
+)
 from pairmill.sources.remote import credentials_for
 
 if TYPE_CHECKING:

@@ -172,12 +172,11 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     from pairmill import api
     from pairmill.errors import UsageError
     from pairmill.objects.url import is_store_url
-    from pairmill.output.export_options import ExportOptions
+    from pairmill.output.export_options import ExportOptions, ExportPolicy
     from pairmill.output.export_summary import summary_lines
     from pairmill.output.hub import check_repo_name, look_at_hub, push_lines, pushed_line
     from pairmill.output.marks.overlay import is_run_folder
-    from pairmill.output.policy import ExportPolicy
-    from pairmill.output.run_inputs import code_notice
+    from pairmill.output.source_texts import code_notice
     from pairmill.output.split import parse_shares
     from pairmill.store.folder import read_folder
 

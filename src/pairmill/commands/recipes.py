@@ -82,7 +82,7 @@ def try_recipe(
 
     from pairmill.config import load
     from pairmill.run.try_recipe import try_units
-    from pairmill.service.recipes_show import print_unit
+    from pairmill.service.recipes import print_unit
 
     with tempfile.TemporaryDirectory(prefix="pairmill-try-") as scratch:
         given = {

@@ -142,6 +142,8 @@ class Router:
             if reservation is not None:
                 self.budget.settle(reservation, CallOutcome.FREE)
             raise
+        if reservation is not None:
+            self.budget.send(reservation)
         station = self._stations[lease.pool.name]
         if model == self._model and station.pool.model != model:
             request = replace(request, model=station.pool.model)

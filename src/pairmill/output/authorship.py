@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pairmill.chunking.reader import read_chunks
 from pairmill.errors import PairmillError
 from pairmill.output.rows import complete_lines, parse, published_shards, said_in
-from pairmill.output.run_inputs import find_inputs
+from pairmill.output.source_texts import find_inputs
 from pairmill.quality.attribution import attribute
 from pairmill.quality.trust import VoiceFigures
 from pairmill.store.files import atomic_write

@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING
 
 from pairmill.errors import InputError, StorageError, UsageError
 from pairmill.output.facts import why_nothing_published
-from pairmill.output.files import write_text
 from pairmill.output.marks.overlay import is_run_folder, read_marks
 from pairmill.output.marks.rescue import rescued_records
 from pairmill.output.qc.findings import clean as clean_dataset
 from pairmill.output.qc.findings import parse_keys, write_findings
-from pairmill.output.qc.inputs import documents_for, pairs_in, phrases_in
-from pairmill.output.qc.metrics import Profile
-from pairmill.output.qc.read import Fields, read_pairs
+from pairmill.output.qc.read import Fields, documents_for, pairs_in, phrases_in, read_pairs
 from pairmill.output.qc.report import check, run_verdict
-from pairmill.output.repeats import choose_embedder
+from pairmill.output.qc.variety import Profile
+from pairmill.output.related import choose_embedder
 from pairmill.output.report.page import Judged, render_dataset
 from pairmill.output.report.pairs import list_rows
 from pairmill.output.rows import published_shards
+from pairmill.store.files import write_text
 from pairmill.store.folder import read_folder
 from pairmill.store.verdict import keep_verdict
 

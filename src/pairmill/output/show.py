@@ -11,8 +11,8 @@ from rich.text import Text
 
 from pairmill.output.facts import why_nothing_published
 from pairmill.output.rows import turns_of
-from pairmill.output.run_inputs import find_chunks
 from pairmill.output.sample import random_rows
+from pairmill.output.source_texts import find_chunks
 from pairmill.plain import plain
 from pairmill.store.folder import read_folder
 

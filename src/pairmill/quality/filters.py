@@ -20,7 +20,6 @@ from msgspec import Struct
 from rapidfuzz.fuzz import ratio
 
 from pairmill.quality import privacy
-from pairmill.quality.applicability import applies
 from pairmill.quality.grounding import (
     coded_fragments,
     evidence_match,
@@ -30,11 +29,10 @@ from pairmill.quality.grounding import (
     unseen_numbers,
 )
 from pairmill.quality.language import differs
-from pairmill.quality.phrases import fold, phrases_of
-from pairmill.quality.source_words import find_reference
+from pairmill.quality.phrases import applies, fold, phrases_of
 from pairmill.quality.text import count_words, join, tokens_per_word, words
 from pairmill.quality.thresholds import DEFAULT, CheckPolicy, Thresholds
-from pairmill.quality.wording import find_chatter, find_cut, find_refusal, quote
+from pairmill.quality.wording import find_chatter, find_cut, find_reference, find_refusal, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -116,7 +114,7 @@ def inspect(
 ) -> list[Finding]:
     """Run every check whose policy is not ``keep``, in the order of :data:`CHECKS`.
 
-    Checks that do not work in the chunk's language do not run (`pairmill.quality.applicability`).
+    Checks that do not work in the chunk's language do not run (`pairmill.quality.phrases`).
 
     Args:
         pair: The pair.

@@ -25,15 +25,7 @@ from pairmill.quality.language import (
     is_unnamed,
     primary,
 )
-from pairmill.quality.stopwords import ENGLISH
-from pairmill.quality.text import (
-    Prepared,
-    Trigram,
-    content_stem,
-    join,
-    prepare,
-    words,
-)
+from pairmill.quality.text import ENGLISH, Prepared, Trigram, content_stem, join, prepare, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -14,7 +14,7 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from pairmill.quality.stopwords import ENGLISH, FUNCTION_WORDS
+from pairmill.quality.text import ENGLISH, FUNCTION_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

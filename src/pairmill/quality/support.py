@@ -13,8 +13,8 @@ from itertools import repeat
 from operator import and_
 from typing import TYPE_CHECKING
 
-from pairmill.quality.applicability import applies
 from pairmill.quality.grounding import negated_words, unseen_numbers, unseen_single_names
+from pairmill.quality.phrases import applies
 
 if TYPE_CHECKING:
     from pairmill.quality.grounding import PreparedChunk, PreparedPair

@@ -20,8 +20,7 @@ from pairmill.quality.text import count_words, stem
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.checks import view_of, view_of_pair
 from pairmill.recipes.guidance import guidance_text
-from pairmill.recipes.prompt_sets import of_settings
-from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
+from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template, of_settings
 from pairmill.recipes.refine import inspect_pair
 from pairmill.recipes.writing import (
     CANARY,

@@ -171,6 +171,7 @@ class Asker:
 
     __slots__ = (
         "_complete",
+        "_holds",
         "_questions",
         "_turn",
         "answers",
@@ -186,13 +187,16 @@ class Asker:
         questions: Questions,
         complete: Callable[[Request], Awaitable[Completion]],
         turn: UnitClaims | None = None,
+        holds: Callable[[Request], bool] | None = None,
     ) -> None:
         """Take ``complete``, which answers a request from the ledger or from the model.
 
-        ``turn`` knows which unit had a name first; without it every name is new.
+        ``turn`` knows which unit had a name first; without it every name is new. ``holds`` tells
+        whether the ledger has an answer to a request; without it, it has none.
         """
         self._questions = questions
         self._complete = complete
+        self._holds = holds
         self._turn = turn
         self.usage = Usage()
         self.answers = 0
@@ -209,6 +213,15 @@ class Asker:
     def ask_instead(self, questions: Questions) -> None:
         """Ask another model from now on; counts are kept."""
         self._questions = questions
+
+    def is_answered(
+        self, prompt: Prompt, answer: type[AnswerModel], *, model: str | None = None
+    ) -> bool:
+        """Return whether the ledger has an answer to this question; see ``Ask``."""
+        questions = self._questions
+        return self._holds is not None and self._holds(
+            Request(prompt, model or questions.model, questions.schema(answer))
+        )
 
     def drop(self, rejection: Rejection) -> None:
         """Record that one pair of this unit was dropped, and why."""

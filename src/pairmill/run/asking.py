@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pairmill.errors import ProviderError
     from pairmill.events import Bus
     from pairmill.llm.admission import SendLog
-    from pairmill.llm.answer_tokens import AnswerTokens
     from pairmill.llm.client import Client
+    from pairmill.llm.estimate import AnswerTokens
     from pairmill.records import Completion, Request
     from pairmill.run.stop import Stop
     from pairmill.run.turns import Turns
@@ -96,6 +96,10 @@ class UnitCalls(Struct, eq=False):
         self._writer.put_answer(PaidAnswer(request.id, work.unit, work.chunk.id, completion))
         await self._turns.take()  # those that arrive now come before what follows from this one
         return completion
+
+    def holds(self, request: Request) -> bool:
+        """Return whether there is an answer to exactly this request."""
+        return request.id in self._work.answers
 
 
 def _is_final(before: BilledSend) -> bool:

@@ -28,8 +28,13 @@ from pairmill.recipes.style import Manner, card_name, manner_of, pool, why_no_ca
 from pairmill.records import digest
 from pairmill.run.threads import run_aside
 from pairmill.sources.files import find_files
-from pairmill.sources.frames import BrokenFrameError, read_frame, write_frame
-from pairmill.sources.processes import Process, end_with_parent
+from pairmill.sources.processes import (
+    BrokenFrameError,
+    Process,
+    end_with_parent,
+    read_frame,
+    write_frame,
+)
 from pairmill.startup import SIGNALS
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from pairmill.clock import SystemClock
 from pairmill.config import LOCAL, PoolSettings, is_local_model
 from pairmill.errors import ConfigError
 from pairmill.events import CallCharged, Notice
-from pairmill.llm.answer_tokens import AnswerTokens
 from pairmill.llm.client import Client
 from pairmill.llm.endpoint_info import Look
+from pairmill.llm.estimate import AnswerTokens
 from pairmill.llm.limits.breaker import BILLED_PROBES, EndpointBreaker
 from pairmill.llm.limits.concurrency import AimdLimit, FixedLimit, GradientLimit
 from pairmill.llm.limits.gate import Charge, Gate, Limits
@@ -31,12 +31,8 @@ from pairmill.llm.local import DEFAULT_SLOTS, model_path, running_server
 from pairmill.llm.pools import Pool, Pools
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import scale
-from pairmill.llm.providers.endpoint import (
-    DEFAULT_BASE_URL,
-    Endpoint,
-    resolve,
-)
-from pairmill.llm.providers.network_environment import check_environment
+from pairmill.llm.providers.endpoint import DEFAULT_BASE_URL, Endpoint, resolve
+from pairmill.llm.providers.network import check_environment
 from pairmill.llm.providers.profile import answer_timeout_s, find_profile, load_profile
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.saved_prompts import SavedPrompts
@@ -45,8 +41,14 @@ from pairmill.llm.retirement import end_of, today, warnings_on
 from pairmill.llm.retry import IN_RUN
 from pairmill.llm.router import Route, Router
 from pairmill.run.asking import InFlight
-from pairmill.run.probing import PoolProbe, is_well, make_question, make_scout, settle_mode
-from pairmill.run.readiness import Readiness
+from pairmill.run.probing import (
+    PoolProbe,
+    Readiness,
+    is_well,
+    make_question,
+    make_scout,
+    settle_mode,
+)
 from pairmill.run.sharing import held_to_share, open_sharing
 from pairmill.run.spending import Spending, open_spending
 from pairmill.run.threads import held_aside
@@ -264,7 +266,7 @@ def _spending(
     """Open the run's budget, and save it at the end of the block."""
     spending = open_spending(settings, models, prices, folder)
     _tell_lost(spending, bus)
-    stack.callback(spending.write, over=True)
+    stack.callback(spending.close)
     return spending
 
 

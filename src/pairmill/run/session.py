@@ -66,28 +66,30 @@ from pairmill.run.author_styles import pool_manners
 from pairmill.run.checking import Checkers
 from pairmill.run.claims import Claims
 from pairmill.run.connect import connected, tell_shutdowns
-from pairmill.run.descriptors import fit_to_open_files
 from pairmill.run.ending import Ending
 from pairmill.run.figures import RunMetrics
-from pairmill.run.follow_marks import FollowMarks
-from pairmill.run.inbox import Inbox
 from pairmill.run.memory import RunMemory
 from pairmill.run.monitor import RunMonitor, watch_gauge, watch_loop
-from pairmill.run.origin import check_recipe, note_start, read_origin, recipe_for
-from pairmill.run.reader import Reader
-from pairmill.run.reader_events import SkippedLog, tell
+from pairmill.run.origin import (
+    check_copy,
+    check_recipe,
+    keep_copy,
+    note_start,
+    notice_of_copy,
+    read_origin,
+    recipe_for,
+)
+from pairmill.run.reader import FollowMarks, Inbox, Reader, SkippedLog, tell
 from pairmill.run.recipe_context import CanaryGuard
-from pairmill.run.recipe_copy import check_copy, keep_copy, notice_of_copy
 from pairmill.run.recover import adopt
 from pairmill.run.replication import finished, replicated
-from pairmill.run.signals import listen
-from pairmill.run.stop import Stop, StoppingError
+from pairmill.run.stop import Stop, StoppingError, listen
 from pairmill.run.summary import Summary, fitting_formats
 from pairmill.run.suspects import Suspects
 from pairmill.run.targets import PairTarget, make_quota
 from pairmill.run.threads import run_aside
 from pairmill.run.timeline import RunTimeline
-from pairmill.run.tuning import calm_collector
+from pairmill.run.tuning import calm_collector, fit_to_open_files
 from pairmill.run.worker import WorkerContext, WorkerGroup, work_on
 from pairmill.run.writer import Writer
 from pairmill.service.companions import RunView, beside, load_companions
@@ -413,7 +415,7 @@ class _Session:
             listening.start_soon(self._end_idling)
             listening.start_soon(watch_loop, tick, self._bus)
             if self._replication is not None:
-                listening.start_soon(self._replication.run, self._stop)
+                listening.start_soon(self._replication.run, self._stop, self._writer)
             try:
                 async with anyio.create_task_group() as writing:
                     writing.start_soon(self._write)
@@ -543,7 +545,9 @@ class _Session:
             timeline.close(self._stop.reason or "done")
 
     def _is_idle(self) -> bool:
-        """Return True if everything from a followed input is finished."""
+        """Return True if all of a followed input is finished, or nothing may be asked now."""
+        if self._replication is not None and self._replication.is_waiting:
+            return True
         return self._settings.follow and self._reader.is_idle
 
     def _questions(self, model: str) -> Questions:

@@ -16,7 +16,7 @@ from pairmill.clock import slept_s
 from pairmill.errors import ConfigError, PairmillError, StorageError
 from pairmill.events import Notice
 from pairmill.share.member import MoneyNeed, ScopeNews, ShareMember, want_of
-from pairmill.share.places import open_shared
+from pairmill.share.objects import open_shared
 from pairmill.share.record import Money, decode, encode
 
 if TYPE_CHECKING:

@@ -143,7 +143,9 @@ class Summary:
 
     def ending(self) -> list[str]:
         """Describe in one line how it ended."""
-        places = f"{self.store} and {self.folder}" if self.store else str(self.folder)
+        places = str(self.folder)
+        if self.store:
+            places = f"{self.store} and {places}" if self.folder.exists() else self.store
         told = f"{self.pairs:,} pairs in {places}"
         if self.exit_code == EXIT_DONE:
             if self.asked:

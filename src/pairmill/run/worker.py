@@ -23,14 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from pairmill.events import Bus
-    from pairmill.llm.answer_tokens import AnswerTokens
     from pairmill.llm.client import Client
+    from pairmill.llm.estimate import AnswerTokens
     from pairmill.recipes.recipe import Recipe
     from pairmill.recipes.repair import Questions
     from pairmill.run.asking import InFlight
     from pairmill.run.claims import Claims, UnitTurn
-    from pairmill.run.inbox import Inbox
-    from pairmill.run.reader import Work
+    from pairmill.run.reader import Inbox, Work
     from pairmill.run.stop import Stop
     from pairmill.run.suspects import Suspects
     from pairmill.run.turns import Turns
@@ -103,7 +102,7 @@ async def _do(work: Work, shop: WorkerContext) -> None:
     """Run the recipe on one unit and pass on its result; a unit that must wait stays open."""
     calls = UnitCalls(work, shop.client, shop.writer, shop.bus, shop.flight, shop.room, shop.turns)
     turn = shop.claims.enter(work.unit) if shop.claims is not None else None
-    asker = Asker(shop.questions, calls, turn)
+    asker = Asker(shop.questions, calls, turn, calls.holds)
     try:
         pairs, failure = await _write(work, asker, shop)
         if failure is not None and failure.is_over and shop.strong is not None:

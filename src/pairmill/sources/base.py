@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    from pairmill.sources.article import Article
     from pairmill.sources.extractors import Extractors
+    from pairmill.sources.notes import Article
 
 __all__ = ["Deferred", "Documents", "FormatTable", "Opener", "SourceFormat", "too_long"]
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pairmill.sources.article import Article  # noqa: TC001 (msgspec reads the annotations)
-from pairmill.sources.frames import BrokenFrameError, read_bytes, read_frame, write_frame
+from pairmill.sources.notes import Article  # noqa: TC001 (msgspec reads the annotations)
+from pairmill.sources.processes import BrokenFrameError, read_bytes, read_frame, write_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable

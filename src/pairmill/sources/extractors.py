@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Self
 
 from pairmill.errors import StoppedError
 from pairmill.sources.extractor_process import Extracted, Task
-from pairmill.sources.frames import BrokenFrameError, read_frame, write_frame
-from pairmill.sources.processes import Process
+from pairmill.sources.processes import BrokenFrameError, Process, read_frame, write_frame
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from pairmill.sources.article import Article
+    from pairmill.sources.notes import Article
 
 __all__ = ["ExtractionError", "Extractors"]
 

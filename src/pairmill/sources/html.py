@@ -11,8 +11,8 @@ from pairmill.records import Document, digest
 from pairmill.sources.base import SourceFormat
 
 if TYPE_CHECKING:
-    from pairmill.sources.article import Article
     from pairmill.sources.base import Deferred, Documents, Opener
+    from pairmill.sources.notes import Article
 
 __all__ = ["HTML", "has_entities", "looks_like_html", "read_html", "read_page", "read_page_bytes"]
 

@@ -1,4 +1,4 @@
-"""Reports of the reader to its watcher: one frozen value for each event.
+"""What readers return besides documents: a page's article, and reports of what happened.
 
 The watcher is a plain function that counts and logs; it never decides. A note contains file names,
 numbers and short words, never the text of an article.
@@ -6,12 +6,45 @@ numbers and short words, never the text of an article.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from enum import StrEnum
+from collections.abc import (
+    Callable,
+)
+from enum import (
+    StrEnum,
+)
 
-from msgspec import Struct
+from msgspec import (
+    Struct,
+)
 
-__all__ = ["InputFate", "Note", "Watch"]
+__all__ = [
+    "Article",
+    "InputFate",
+    "Note",
+    "Watch",
+]
+
+
+class Article(Struct, frozen=True, array_like=True):
+    """An article, as sent by the process that read it.
+
+    Attributes:
+        text: Markdown; empty if nothing was found.
+        replaced: Places whose bytes were not of the encoding.
+        part: Which part of a container it is (a member, a message); empty for the whole.
+        reason: Why it has no text, in a few stable words; empty: it has.
+        license: As the document says it.
+    """
+
+    text: str
+    title: str | None = None
+    author: str | None = None
+    url: str | None = None
+    language: str | None = None
+    replaced: int = 0
+    part: str = ""
+    reason: str = ""
+    license: str | None = None
 
 
 class InputFate(StrEnum):

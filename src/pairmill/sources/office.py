@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from pairmill.records import Document, digest
-from pairmill.sources.article import Article
+from pairmill.sources.notes import Article
 
 if TYPE_CHECKING:
     from pairmill.sources.base import Documents, Opener

@@ -7,7 +7,6 @@ import pytest
 
 from pairmill.errors import Kind, ProviderError, RejectedError
 from pairmill.events import AnswerRead, Bus, Event, RepairAsked
-from pairmill.recipes.answering import Answers
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.backtranslate import WrittenAnswer
 from pairmill.recipes.evolve import Evolved
@@ -15,6 +14,7 @@ from pairmill.recipes.judge import ListedRatings, Ratings
 from pairmill.recipes.prompts import load_template
 from pairmill.recipes.repair import Asker, Questions
 from pairmill.recipes.verify import Verdicts
+from pairmill.recipes.writing import Answers
 from pairmill.records import Completion, Prompt, Request, Sampling, Usage
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from tests.support.questions import request
 
 from pairmill.errors import Kind, ProviderError
 from pairmill.events import Bus, CallReplayed, Event
-from pairmill.llm.answer_tokens import AnswerTokens
+from pairmill.llm.estimate import AnswerTokens
 from pairmill.records import Completion, Usage
 from pairmill.run.asking import InFlight, UnitCalls
 from pairmill.run.reader import Work

@@ -7,11 +7,10 @@ import anyio
 from tests.support.asks import make_chunk
 
 from pairmill.events import Bus
-from pairmill.llm.answer_tokens import AnswerTokens
+from pairmill.llm.estimate import AnswerTokens
 from pairmill.recipes.recipe import Recipe
 from pairmill.recipes.repair import Questions
-from pairmill.run.inbox import Inbox
-from pairmill.run.reader import Work
+from pairmill.run.reader import Inbox, Work
 from pairmill.run.stop import Stop
 from pairmill.run.suspects import Suspects
 from pairmill.run.turns import Turns

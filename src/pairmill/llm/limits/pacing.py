@@ -29,11 +29,10 @@ from __future__ import annotations
 import math
 from enum import Enum, auto
 
-from pairmill.llm.limits.capacity import CapacityWatch
 from pairmill.llm.limits.cruise import Cruise
 from pairmill.llm.limits.minutes import MINUTE_S, MinuteWatch
 from pairmill.llm.limits.noise import ClusterTest, NoiseTest, WaveTest
-from pairmill.llm.limits.pause import PoolPause
+from pairmill.llm.limits.pauses import CapacityWatch, PoolPause
 from pairmill.llm.limits.rate_test import LONG_PATIENCE_S, LONGER, RateTest
 from pairmill.llm.limits.windows import RefusedLog, TakenLog
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.masking import hide_in_headers
 from pairmill.llm.providers import failures
-from pairmill.llm.providers.keys import RenewedKey, secrets_of
+from pairmill.llm.providers.endpoint import RenewedKey, secrets_of
 from pairmill.llm.providers.provider import Mode, ProviderReply
 from pairmill.llm.providers.replies import body_limit, decode, is_success
 from pairmill.llm.providers.wire import Encoder, send
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pairmill.clock import Clock
     from pairmill.llm.providers.endpoint import Endpoint
-    from pairmill.llm.providers.transport import Transport
+    from pairmill.llm.providers.provider import Transport
     from pairmill.records import Request
 
 __all__ = ["DirectProvider", "account_headers"]

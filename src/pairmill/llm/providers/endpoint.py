@@ -16,6 +16,7 @@ from pairmill.llm.providers.profile import (
     RequestOptions,
     fill_in,
     find_profile,
+    fresh_key,
     load_profile,
     request_options,
 )
@@ -23,9 +24,20 @@ from pairmill.llm.providers.profile import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pairmill.clock import Clock
     from pairmill.config import PoolSettings, Settings
+    from pairmill.llm.providers.profile import KeySource
 
-__all__ = ["DEFAULT_BASE_URL", "Endpoint", "Secret", "address_hint", "refusal_hint", "resolve"]
+__all__ = [
+    "DEFAULT_BASE_URL",
+    "Endpoint",
+    "RenewedKey",
+    "Secret",
+    "address_hint",
+    "refusal_hint",
+    "resolve",
+    "secrets_of",
+]
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 _URL_VARIABLE = "OPENAI_BASE_URL"
@@ -255,3 +267,53 @@ def is_private_host(host: str) -> bool:
         return ipaddress.ip_address(host).is_private
     except ValueError:
         return False
+
+
+_FRESH_S = 60.0  # minimum time between calls of the source, which may cache its token itself
+
+
+class RenewedKey:
+    """A key from a function, asked again once a minute.
+
+    Args:
+        source: Returns a currently valid key.
+        clock: Measures the minute.
+    """
+
+    def __init__(self, source: KeySource, clock: Clock) -> None:
+        self._source = source
+        self._clock = clock
+        self._key = ""
+        self._until = float("-inf")
+
+    async def get(self) -> str:
+        """Return the current key, or a new one if it is a minute old.
+
+        Raises:
+            ConfigError: The function returned no key.
+        """
+        if self._clock.monotonic() < self._until:
+            return self._key
+        return await self.get_new()
+
+    async def get_new(self) -> str:
+        """Get a new key, whatever the age of the current one.
+
+        Raises:
+            ConfigError: The function returned no key.
+        """
+        self._key = await fresh_key(self._source)
+        self._until = self._clock.monotonic() + _FRESH_S
+        return self._key
+
+
+def secrets_of(endpoint: Endpoint) -> tuple[str, ...]:
+    """Return the texts that no message may repeat: the key, and values of secret headers."""
+    key = endpoint.key.reveal()
+    hidden = [text for name, text in endpoint.options.headers.items() if _is_secret(name)]
+    return tuple(filter(None, (key, *hidden)))
+
+
+def _is_secret(header: str) -> bool:
+    words = ("authorization", "key", "token", "secret", "cookie")
+    return any(word in header.lower() for word in words)

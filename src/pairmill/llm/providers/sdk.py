@@ -19,15 +19,11 @@ import httpx2
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.masking import hide_in_headers
 from pairmill.llm.providers import failures
-from pairmill.llm.providers.keys import RenewedKey, secrets_of
-from pairmill.llm.providers.outgoing import make_client
+from pairmill.llm.providers.bodies import unpack
+from pairmill.llm.providers.endpoint import RenewedKey, secrets_of
+from pairmill.llm.providers.network import make_client
 from pairmill.llm.providers.provider import Mode, ProviderReply
-from pairmill.llm.providers.replies import (
-    body_limit,
-    decode,
-    limit_headers,
-)
-from pairmill.llm.providers.unpack import unpack
+from pairmill.llm.providers.replies import body_limit, decode, limit_headers
 from pairmill.llm.providers.wire import Encoder, send
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 
 from pairmill.sources.pages import noise
-from pairmill.sources.pages.streams import drop_streams
 from pairmill.sources.pages.tree import BLOCKS, HEADINGS, Node
-from pairmill.sources.pages.trim import trim
+from pairmill.sources.pages.trim import drop_streams, trim
 
 __all__ = ["find_article", "measure"]
 
