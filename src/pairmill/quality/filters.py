@@ -21,16 +21,22 @@ from rapidfuzz.fuzz import ratio
 
 from pairmill.quality import privacy
 from pairmill.quality.grounding import (
-    coded_fragments,
     evidence_match,
-    may_share_run,
     score,
+    shared_fragments,
     unseen_names,
     unseen_numbers,
 )
 from pairmill.quality.language import differs
 from pairmill.quality.phrases import applies, fold, phrases_of
-from pairmill.quality.text import count_words, join, tokens_per_word, words
+from pairmill.quality.text import (
+    count_words,
+    join,
+    prepare,
+    shared_content,
+    tokens_per_word,
+    words,
+)
 from pairmill.quality.thresholds import DEFAULT, CheckPolicy, Thresholds
 from pairmill.quality.wording import find_chatter, find_cut, find_reference, find_refusal, quote
 
@@ -38,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
+    from pairmill.quality.text import Prepared
 
 __all__ = [
     "CHECKS",
@@ -194,7 +201,7 @@ def _weakly_grounded(case: Case) -> str | None:
 def _is_ungrounded(case: Case) -> bool:
     limits = case.thresholds
     is_below = case.grounding < limits.ungrounded_below
-    return is_below and len(case.pair.answer.content) >= limits.grounding_min_words
+    return is_below and case.pair.answer.content_length >= limits.grounding_min_words
 
 
 def _weakly_supported(case: Case) -> str | None:
@@ -228,17 +235,14 @@ _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 def _near_copy(case: Case) -> str | None:
     scale = tokens_per_word(case.pair.answer)
     run, density = case.thresholds.copy_run_words * scale, case.thresholds.copy_density * scale
-    prose = case.pair.answer.words
-    if "```" in case.pair.answer.text:
+    answer = case.pair.answer
+    if "```" in answer.text:
         shared = sum(map(case.chunk.trigrams.__contains__, case.pair.trigrams))
         if shared < min(run, density) - 2:
             return None  # a run of n words has n - 2 trigrams
-        prose = words(_FENCE.sub(" ", case.pair.answer.text))  # code has to be copied
-    least = int(min(run, density + 1))
-    coded = case.chunk.encode(prose)
-    if not may_share_run(coded, case.chunk, least):
-        return None  # density never exceeds the longest run
-    found = coded_fragments(coded, case.chunk)
+        answer = prepare(_FENCE.sub(" ", answer.text), answer.language)  # code has to be copied
+    # density never exceeds the longest run
+    found = shared_fragments(answer, case.chunk, int(min(run, density + 1)))
     if found.longest < run and found.density <= density:
         return None
     unit = "words" if scale == 1.0 else "characters"
@@ -270,7 +274,7 @@ _BRIEF_WORDS = 4
 
 def _yes_no(case: Case) -> str | None:
     known = phrases_of(case.chunk.language or "en")
-    if known is None or known.yes_no is None or not case.pair.instruction.words:
+    if known is None or known.yes_no is None or not case.pair.instruction.length:
         return None
     if known.yes_no.match(fold(case.pair.instruction.text)) is None:
         return None
@@ -281,7 +285,7 @@ def _yes_no(case: Case) -> str | None:
 
 
 def _refusal(case: Case) -> str | None:
-    if not case.pair.answer.words:
+    if not case.pair.answer.length:
         return "the answer is empty"
     return find_refusal(case.pair.folded, case.chunk.language)
 
@@ -299,10 +303,8 @@ def _prompt_leak(case: Case) -> str | None:
     canary = case.terms.canary
     if canary and (canary in case.pair.answer.text or canary in case.pair.instruction.text):
         return "the prompt's canary string came back"
-    opening = case.terms.openings
-    if opening.isdisjoint(case.pair.answer.vocabulary) and opening.isdisjoint(
-        case.pair.instruction.vocabulary
-    ):
+    openings = case.terms.openings
+    if not (case.pair.answer.holds(*openings) or case.pair.instruction.holds(*openings)):
         return None
     said = join((*case.pair.instruction.words, "|", *case.pair.answer.words))
     for term in case.terms.joined:
@@ -339,9 +341,9 @@ def _twins(case: Case) -> Iterator[tuple[int, str]]:
 
 def _is_same_answer(one: PreparedPair, other: PreparedPair, least: float) -> bool:
     """Return whether two answers share most of their content words, and then of their trigrams."""
-    mine, theirs = one.answer.content, other.answer.content
-    most = max(len(mine), len(theirs), 1)
-    if min(len(mine), len(theirs)) < least * most or len(mine & theirs) < least * most:
+    mine, theirs = one.answer.content_length, other.answer.content_length
+    most = max(mine, theirs, 1)
+    if min(mine, theirs) < least * most or shared_content(one.answer, other.answer) < least * most:
         return False
     runs, others = one.runs, other.runs
     return bool(runs) and len(runs & others) >= least * max(len(runs), len(others))
@@ -351,9 +353,18 @@ def _personal_data(case: Case) -> str | None:
     """Name the kinds found, never the finds themselves."""
     kinds: set[str] = set()
     for said in (case.pair.answer, case.pair.instruction):
-        if privacy.may_hold_personal(said.text, said.numbers):
+        if _may_hold_personal(said):
             kinds.update(match.kind for match in privacy.find_personal(said.text))
     return ", ".join(sorted(kinds)) or None
+
+
+def _may_hold_personal(said: Prepared) -> bool:
+    """False if surely nothing personal is in a text."""
+    if said.fast is not None and not said.fast.is_country and said.text.isascii():
+        numbers = said.numbers if said.fast.most_digits >= privacy.LEAST_CHARS else ()
+    else:
+        numbers = said.numbers
+    return privacy.may_hold_personal(said.text, numbers)
 
 
 def _secret(case: Case) -> str | None:

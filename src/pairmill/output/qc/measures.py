@@ -272,7 +272,7 @@ class _Inspector:
         return f"the answer is in {found}, the instruction in {expected}"
 
     def _spoken(self, text: Prepared) -> str | None:
-        if self.usual and is_confirmed(text.vocabulary, self.usual):
+        if self.usual and is_confirmed(text, self.usual):
             return self.usual
         if is_strange_script(text.text):
             return UNDETERMINED
