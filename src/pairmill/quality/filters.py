@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -87,8 +87,7 @@ class PromptTerms:
 NO_TERMS = PromptTerms()
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """Input of a check; ``earlier`` are the chunk's earlier pairs.
 
     ``grounding`` and ``support`` are its scores; ``support`` is None if it was not measured.
@@ -138,10 +137,8 @@ def inspect(
     case = Case(pair, chunk, earlier, thresholds, terms, grounding, support)
     findings: list[Finding] = []
     policies = thresholds.policies
-    for name, check in _checks_for(chunk.language).items():
-        if policies[name] is _KEEP:
-            continue
-        if name == "twin":
+    for name, check in _checks_to_run(thresholds, chunk.language):
+        if check is _twin:
             twins = [Finding(name, policies[name], told, at) for at, told in _twins(case)]
             findings += twins if every_twin else twins[:1]
         elif (detail := check(case)) is not None:
@@ -398,7 +395,22 @@ CHECKS: Mapping[str, Callable[[Case], str | None]] = MappingProxyType(
 """Name to check: a function from a case to one line of detail, or None if all is well."""
 
 
-@cache
-def _checks_for(language: str | None) -> Mapping[str, Callable[[Case], str | None]]:
-    """Return the checks that work in a language."""
-    return {name: check for name, check in CHECKS.items() if applies(name, language)}
+_Run = tuple[tuple[str, "Callable[[Case], str | None]"], ...]
+_runs: dict[tuple[int, str | None], tuple[Thresholds, _Run]] = {}
+_MOST_RUNS = 64
+
+
+def _checks_to_run(thresholds: Thresholds, language: str | None) -> _Run:
+    """Return the checks whose policy is not ``keep`` and that work in a language."""
+    known = _runs.get((id(thresholds), language))
+    if known is not None and known[0] is thresholds:
+        return known[1]
+    if len(_runs) >= _MOST_RUNS:
+        _runs.clear()
+    found = tuple(
+        (name, check)
+        for name, check in CHECKS.items()
+        if thresholds.policies[name] is not _KEEP and applies(name, language)
+    )
+    _runs[id(thresholds), language] = thresholds, found
+    return found

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 import string
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import count, repeat
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from rapidfuzz.distance.Prefix import similarity as common_prefix
 from rapidfuzz.fuzz import partial_ratio
 
@@ -72,8 +72,7 @@ class _Reach(dict[int, int]):
         return found
 
 
-@dataclass(frozen=True)
-class PreparedChunk:
+class PreparedChunk(Struct, frozen=True, dict=True, eq=False):
     """A chunk prepared for the checks; made once for all its pairs.
 
     Attributes:
@@ -146,8 +145,7 @@ class PreparedChunk:
         return "".join(map(self.codes.get, answer, repeat(_UNKNOWN)))
 
 
-@dataclass(frozen=True)
-class PreparedPair:
+class PreparedPair(Struct, frozen=True, dict=True, eq=False):
     """A pair prepared for the checks; made once.
 
     Attributes:
@@ -176,8 +174,7 @@ class PreparedPair:
         return " ".join(sorted(self.instruction.words))
 
 
-@dataclass(frozen=True, slots=True)
-class Fragments:
+class Fragments(Struct, frozen=True):
     """Runs of words that an answer shares with its text.
 
     Attributes:

@@ -8,10 +8,11 @@ negations that the text does not hold count on top. No model is asked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import repeat
 from operator import and_
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pairmill.quality.grounding import (
     count_unseen_negations,
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["SupportSignals", "measure_support", "support"]
 
 
-@dataclass(frozen=True, slots=True)
-class SupportSignals:
+class SupportSignals(Struct, frozen=True):
     """Signals that make up the score.
 
     Attributes:

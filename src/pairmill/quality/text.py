@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 import string
-from dataclasses import dataclass
 from functools import cached_property
 from operator import add
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pairmill.quality.speedups import fast_text
 from pairmill.quality.stems import is_stemmed, stem, stems_in
@@ -73,8 +74,7 @@ _ASCII = bytes.maketrans(
 _LATIN = bytes(code if chr(code).isalnum() else ord(" ") for code in range(256))
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(Struct, frozen=True, dict=True, eq=False):
     """Prepared view of one text. Rarely needed parts are computed on demand.
 
     Attributes:
