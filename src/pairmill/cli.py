@@ -63,7 +63,8 @@ class _Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         command = super().get_command(ctx, cmd_name)
         if command is not None:
-            for option in (*command.params, command.get_help_option(ctx)):
+            options: tuple[Any, ...] = (*command.params, command.get_help_option(ctx))
+            for option in options:
                 if getattr(option, "is_flag", False) and option.metavar is None:
                     option.metavar = ""
         return command
