@@ -24,6 +24,7 @@ from pairmill.commands.export import export as export_command
 from pairmill.commands.fetch import fetch
 from pairmill.commands.flags import OTHERS, RunCode, flag, read_settings
 from pairmill.commands.folders import Folder, work_folder
+from pairmill.commands.health import health
 from pairmill.commands.init import init
 from pairmill.commands.inspect import inspect
 from pairmill.commands.merge import merge
@@ -54,7 +55,6 @@ __all__ = ["app", "main"]
 
 _NOT_TAKEN = frozenset({errno.ENOSPC, errno.EIO, errno.EBADF, errno.EAGAIN, errno.EINVAL})
 _PATIENCE_S = 2.0  # for the reader of standard error, at the end
-
 
 
 class _Commands(TyperGroup):
@@ -425,6 +425,7 @@ for command in (
     doctor,
     inspect,
     fetch,
+    health,
     merge,
     recover,
     report,
