@@ -223,6 +223,7 @@ class RunLoop:
             connection.in_flight,
             connection.room,
             suspects,
+            self._watch.turns,
             self._questions(strong) if strong else None,
             Claims(self._claims, connection.in_flight.check) if self._claims else None,
         )
