@@ -56,7 +56,6 @@ _NOT_TAKEN = frozenset({errno.ENOSPC, errno.EIO, errno.EBADF, errno.EAGAIN, errn
 _PATIENCE_S = 2.0  # for the reader of standard error, at the end
 
 
-
 class _Commands(TyperGroup):
     """Commands whose switches have no type in ``--help``: they take no value."""
 
