@@ -119,7 +119,7 @@ class EndpointBreaker:
         is_silent = kind is Kind.TIMEOUT
         self._silent = self._silent + 1 if is_silent else 0 if not is_down else self._silent
         if is_probe and (is_down or is_silent):
-            self._billed += kind in {Kind.TIMEOUT, Kind.LOST}
+            self._billed += kind.meaning.may_be_billed
             longer_s = max(self._first(kind), _OF_DOWN * (now - self._down_since))
             self._open(now, min(self._longest_s, self._open_s * 2.0 if is_silent else longer_s))
         elif is_silent:  # slow is not down, unless nobody else is answered either
