@@ -40,9 +40,7 @@ from pairmill.startup import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        Sequence,
-    )
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "BrokenFrameError",
@@ -151,6 +149,7 @@ class Process:
         stdin: int | None = subprocess.DEVNULL,
         leads: bool = False,
         environment: tuple[str, ...] = (),
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         """Start it.
 
@@ -159,6 +158,7 @@ class Process:
             stdin: As for ``subprocess``.
             leads: Ctrl-C in the terminal does not reach it, and it ends with all that it started.
             environment: Beginnings of the names of variables that it gets beside the usual ones.
+            variables: Variables that it gets besides.
 
         Raises:
             InputError: It is not known which program Python is.
@@ -176,7 +176,7 @@ class Process:
                         stdin=stdin,
                         stdout=self._words,
                         stderr=self._words,
-                        env=keyless_environment(environment),
+                        env=keyless_environment(environment) | dict(variables or {}),
                         pass_fds=(taken, given),
                         start_new_session=leads,
                     )
