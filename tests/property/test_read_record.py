@@ -191,6 +191,6 @@ def test_passing_over_changes_nothing(
         ours.finished |= done
         if changes and draw.random() < 0.4:
             change(draw.choice(files), writer)
-        with files[-1].open("a", encoding="utf-8") as file:
-            file.write(writer.lines(draw.randint(0, 40)))
+        with files[-1].open("a", encoding="utf-8") as end:
+            end.write(writer.lines(draw.randint(0, 40)))
     assert passed or changes or most < 20
