@@ -25,15 +25,17 @@ from pairmill.quality.language import (
     is_unnamed,
     primary,
 )
+from pairmill.quality.opposites import opposites
 from pairmill.quality.text import ENGLISH, Prepared, Trigram, content_stem, join, prepare, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
 __all__ = [
     "Fragments",
     "PreparedChunk",
     "PreparedPair",
+    "beside",
     "coded_fragments",
     "coverage",
     "evidence_match",
@@ -62,6 +64,24 @@ class _Reach(dict[int, int]):
         one = places << 1
         two = one | one << 1
         found = self[places] = two | two << 2 | one << 4
+        return found
+
+
+class _Step(dict[int, int]):
+    """Places to the two places behind them; filled as asked."""
+
+    def __missing__(self, places: int) -> int:
+        found = self[places] = places << 1 | places << 2
+        return found
+
+
+class _Around(dict[int, int]):
+    """Places to the three places before and behind them; filled as asked."""
+
+    def __missing__(self, places: int) -> int:
+        found = self[places] = (
+            places << 1 | places << 2 | places << 3 | places >> 1 | places >> 2 | places >> 3
+        )
         return found
 
 
@@ -112,6 +132,35 @@ class PreparedChunk:
     def reach(self) -> dict[int, int]:
         """For the places of a stem, those up to five content words behind it; 0 for none."""
         return _Reach({0: 0})
+
+    @cached_property
+    def step(self) -> dict[int, int]:
+        """For the places of a stem, the two behind each."""
+        return _Step({0: 0})
+
+    @cached_property
+    def around(self) -> dict[int, int]:
+        """For the places of a stem, those up to three content words away."""
+        return _Around({0: 0})
+
+    @cached_property
+    def opposable(self) -> frozenset[str]:
+        """Stems of which the text holds an opposite."""
+        known = opposites()
+        held = self.text.content & known.content
+        return frozenset().union(*map(known.stems.__getitem__, held))
+
+    @cached_property
+    def opposable_little(self) -> frozenset[str]:
+        """Function words of which the text holds an opposite; likewise."""
+        known = opposites()
+        held = self.text.vocabulary & known.little
+        return frozenset().union(*map(known.words.__getitem__, held))
+
+    @cached_property
+    def beside_little(self) -> Mapping[str, list[frozenset[str]]]:
+        """For each function word with an opposite, the content words beside it, by place."""
+        return beside(self.text.words, opposites().little & self.text.vocabulary)
 
     @cached_property
     def negated(self) -> frozenset[str]:
@@ -385,6 +434,16 @@ def unseen_single_names(answer: str, chunk: PreparedChunk) -> list[str]:
             for part in words(_POSSESSIVE.sub("", match[1]))
         )
     ]
+
+
+def beside(said: Sequence[str], wanted: Container[str]) -> dict[str, list[frozenset[str]]]:
+    """Map each of some words to the content words within three of it, for each place of it."""
+    found: dict[str, list[frozenset[str]]] = {}
+    for at, word in enumerate(said):
+        if word in wanted:
+            near = frozenset(said[max(0, at - 3) : at + 4]) - ENGLISH - {word}
+            found.setdefault(word, []).append(near)
+    return found
 
 
 def negated_words(prepared: Prepared) -> frozenset[str]:

@@ -58,6 +58,7 @@ from pairmill.events import (
     UnitsPlanned,
     UnitSuspended,
 )
+from pairmill.output.authorship import note_voice, why_no_voice
 from pairmill.partition import check_parts, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Questions
@@ -253,7 +254,7 @@ async def _run(
             on_trial=recipe.is_watched,
         )
         pooled = (
-            await pool_manners(replace(job, keeps_memory=False), watch.memory)
+            await _learn_voices(job, folder, settings, watch.memory)
             if recipe.pools_manners and not again
             else ()
         )
@@ -643,6 +644,7 @@ class _Session:
             asked=asked,
             chunks=self._chunks,
             pairs=pairs,
+            voice=why_no_voice(self._folder),
             warning=self._warning(wrote=account.totals.pairs > self._pairs_before),
             counts=counts,
             new_pairs=account.totals.pairs - self._pairs_before,
@@ -663,6 +665,15 @@ class _Session:
         verified = self._metrics.verifier_warning(verify=settings.verify, wrote=wrote)
         told = "" if self._stop.is_requested else self._watch.conclude()
         return "; ".join(part for part in (told, rated, verified) if part)
+
+
+async def _learn_voices(
+    job: Job, folder: RunFolder, settings: Settings, memory: RunMemory
+) -> list[str]:
+    """Read the input for its authors' style cards; return notices about them."""
+    found = await pool_manners(replace(job, keeps_memory=False), memory)
+    note_voice(folder, settings, found.few)
+    return found.notices
 
 
 def _keep_charge(writer: Writer, event: CallAnswered | CallCharged) -> None:

@@ -170,7 +170,7 @@ def check_edit(row: Row, chunk: Chunk | None, settings: Settings | None) -> dict
             kind=str(row.get("kind") or ""),
             language=text.language,
         )
-        told = support(pair, text)
+        told = support(pair, text, limits.support_formula)
         if told is not None:
             backed.append(told)
         grounding.append(score(pair, text))
