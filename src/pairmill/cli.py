@@ -15,6 +15,7 @@ from pathlib import Path  # noqa: TC003 (typer reads it)
 from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
 
 from pairmill.commands.doctor import doctor
 from pairmill.commands.estimate import estimate_like
@@ -54,7 +55,22 @@ __all__ = ["app", "main"]
 _NOT_TAKEN = frozenset({errno.ENOSPC, errno.EIO, errno.EBADF, errno.EAGAIN, errno.EINVAL})
 _PATIENCE_S = 2.0  # for the reader of standard error, at the end
 
+
+class _Commands(TyperGroup):
+    """Commands whose switches have no type in ``--help``: they take no value."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            options: tuple[Any, ...] = (*command.params, command.get_help_option(ctx))
+            for option in options:
+                if getattr(option, "is_flag", False) and option.metavar is None:
+                    option.metavar = ""
+        return command
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -151,8 +151,8 @@ async def live(life: Life, spent: Spent, width: int, calls: int) -> Spent:
     pool = Pool("a", "http://a.test/v1", "KEY", "m", price=PRICE)
     wire: Provider = None  # type: ignore[assignment]
     pools = Pools([pool], lambda pool: Gate(clock=clock, width=width, name=pool.name))
-    station = Route(pool, wire, Mode.PROMPT, HeaderDialect.COMMON)
-    router = Router("m", [station], pools, FakeClock(), budget)
+    route = Route(pool, wire, Mode.PROMPT, HeaderDialect.COMMON)
+    router = Router("m", [route], pools, FakeClock(), budget)
     last = life.calls + calls
 
     async def work() -> None:

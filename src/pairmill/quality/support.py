@@ -9,19 +9,22 @@ the same place. No model is asked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import repeat
 from operator import and_
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
 
 from pairmill.quality.grounding import (
     beside,
+    count_unseen_negations,
+    count_unseen_numbers,
     negated_words,
-    unseen_numbers,
     unseen_single_names,
 )
-from pairmill.quality.opposites import opposites
+from pairmill.quality.opposites import fast_tables, opposites
 from pairmill.quality.phrases import applies
+from pairmill.quality.stems import is_stemmed
 from pairmill.quality.thresholds import LATEST_FORMULA
 
 if TYPE_CHECKING:
@@ -33,8 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["SupportSignals", "measure_support", "support"]
 
 
-@dataclass(frozen=True, slots=True)
-class SupportSignals:
+class SupportSignals(Struct, frozen=True):
     """Signals that make up the score.
 
     Attributes:
@@ -131,37 +133,70 @@ def measure_support(pair: PreparedPair, chunk: PreparedChunk) -> SupportSignals 
     answer = pair.answer
     if answer.spaceless or chunk.text.spaceless:
         return None
-    total = len(answer.stems) - 1
+    total = (len(answer.stems) if answer.fast is None else answer.fast.stems) - 1
     if total < _LEAST_NEIGHBOURS:
         return None
+    found = _neighbours(answer, chunk)
+    is_capital = applies("unseen_name", chunk.language)
+    return SupportSignals(
+        near=found.near / total,
+        turned=(found.near - found.ahead) / total,
+        gap=found.gap,
+        numbers=count_unseen_numbers(answer, chunk),
+        names=len(unseen_single_names(answer.text, chunk)) if is_capital else 0,
+        negations=count_unseen_negations(answer, chunk),
+        apart=found.parted / found.linked if found.linked else 0.0,
+        strayed=found.strayed,
+        isolated=found.isolated,
+        opposed=_count_opposed(answer, chunk) if is_stemmed(answer.language) else 0,
+        length=total + 1,
+    )
+
+
+class _Neighbours(NamedTuple):
+    """Counts of an answer's neighbouring stems.
+
+    Attributes:
+        near: Near each other in the text, in either order.
+        ahead: So in the answer's order.
+        gap: The longest run of those that are not near.
+        linked: Both in the text.
+        parted: Of these, that do not follow each other there.
+        strayed: As of `SupportSignals`.
+        isolated: Likewise.
+    """
+
+    near: int
+    ahead: int
+    gap: int
+    linked: int
+    parted: int
+    strayed: int
+    isolated: int
+
+
+def _neighbours(answer: Prepared, chunk: PreparedChunk) -> _Neighbours:
+    if answer.fast is not None and chunk.text.fast is not None:
+        return _Neighbours(*answer.fast.neighbours(chunk.text.fast))
     places = list(map(chunk.places.get, answer.stems, repeat(0)))
+    total = len(places) - 1
     reach = list(map(chunk.reach.__getitem__, places))
     ahead = bytes(map(bool, map(and_, reach, places[1:])))
     back = bytes(map(bool, map(and_, reach[1:], places)))
     either = (int.from_bytes(ahead) | int.from_bytes(back)).to_bytes(total)
-    near = either.count(1)
     held = bytes(map(bool, places))
     both = int.from_bytes(held[:-1]) & int.from_bytes(held[1:])
     follows = bytes(map(bool, map(and_, map(chunk.step.__getitem__, places), places[1:])))
     parted = (both ^ int.from_bytes(follows)).to_bytes(total)
-    links = both.bit_count()
     strayed, isolated = _out_of_place(places, parted, follows) if 1 in parted else (0, 0)
-    is_english = answer.language in {"en", None}
-    negated = negated_words(answer) if is_english else frozenset()
-    return SupportSignals(
-        near=near / total,
-        turned=(near - ahead.count(1)) / total,
-        gap=max(map(len, either.split(b"\1"))),
-        numbers=len(unseen_numbers(answer, chunk)),
-        names=len(unseen_single_names(answer.text, chunk))
-        if applies("unseen_name", chunk.language)
-        else 0,
-        negations=len(negated - chunk.negated),
-        apart=parted.count(1) / links if links else 0.0,
-        strayed=strayed,
-        isolated=isolated,
-        opposed=_count_opposed(answer, places, chunk, negated) if is_english else 0,
-        length=total + 1,
+    return _Neighbours(
+        either.count(1),
+        ahead.count(1),
+        max(map(len, either.split(b"\1"))),
+        both.bit_count(),
+        parted.count(1),
+        strayed,
+        isolated,
     )
 
 
@@ -192,14 +227,16 @@ def _out_of_place(places: Sequence[int], parted: bytes, follows: bytes) -> tuple
     return strayed, isolated
 
 
-def _count_opposed(
-    answer: Prepared, places: Sequence[int], chunk: PreparedChunk, negated: frozenset[str]
-) -> int:
+def _count_opposed(answer: Prepared, chunk: PreparedChunk) -> int:
     """Count the answer's words of which the text has the opposite in the same place.
 
     Not those that either side negates, since "not easy" says what "hard" does.
     """
+    if answer.fast is not None and chunk.text.fast is not None:
+        return answer.fast.opposed(chunk.text.fast, *fast_tables())
     found = 0
+    negated = negated_words(answer)
+    places = [chunk.places.get(stem, 0) for stem in answer.stems]
     for stem in answer.content & chunk.opposable - negated:
         if stem in chunk.negated:
             continue
@@ -217,7 +254,7 @@ def _count_opposed(
             found += bool(around & others and not around & own)
     little = answer.vocabulary & chunk.opposable_little
     if little:
-        mine = beside(answer.words, little)
+        mine = beside(answer, little)
         found += sum(_says_opposite(word, mine[word], chunk) for word in little)
     return found
 

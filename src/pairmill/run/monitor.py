@@ -98,7 +98,7 @@ class RunMonitor:
         """Report pauses and refusals; return cause and end of the longest pause."""
         now = time.monotonic()
         cause, end = "", float("-inf")
-        pools = self._connection.exchange.pools
+        pools = self._connection.router.pools
         for pool in pools.alive:
             name = pool.name if len(pools.alive) > 1 else pool.base_url
             health = pools.health[pool.name]

@@ -55,8 +55,8 @@ class PoolProbe:
 
     endpoint: Endpoint
     encoder: Encoder
-    station: Route
-    exchange: Router
+    route: Route
+    router: Router
     question: ProbeQuestion | None
     room: AnswerTokens
     sends: ProbeSends | None = None
@@ -78,19 +78,19 @@ async def settle_mode(
 
     Like any other call, it passes the pool's gate and the budget.
     """
-    station, endpoint = probe.station, probe.endpoint
-    pool, question = station.pool, probe.question
+    route, endpoint = probe.route, probe.endpoint
+    pool, question = route.pool, probe.question
     if settings.structured_output != "auto":
-        station.mode = Mode(settings.structured_output)
+        route.mode = Mode(settings.structured_output)
         return
     if question is None or is_local_model(pool.model):
         return
     impatience = _Impatience(bus, endpoint, settings.timeout_s)
     bus.subscribe(impatience, CallFailed)
-    scout = make_scout(_OnePool(probe.exchange, pool.name), stop, bus, IN_PROBE)
+    scout = make_scout(_OnePool(probe.router, pool.name), stop, bus, IN_PROBE)
 
     async def ask(request: Request, mode: Mode) -> Completion:
-        station.mode = mode
+        route.mode = mode
 
         async def complete(granted: Request) -> Completion:
             body = probe.encoder.encode(granted, mode)
@@ -105,7 +105,7 @@ async def settle_mode(
         raise _explained(error, settings, endpoint, question.request) from None
     finally:
         impatience.is_over = True
-    station.mode = found.mode
+    route.mode = found.mode
     if found.thought_tokens:
         for model in {settings.model, pool.model}:  # requests carry the run's name for the model
             probe.room.saw(model, found.thought_tokens)
@@ -261,7 +261,7 @@ class Readiness:
     """Several pools that are prepared concurrently.
 
     Args:
-        stations: All pools.
+        routes: All pools.
         router: Uses no pool before it is ready.
         prepare: Prepares one pool; raises `ConfigError` or `StoppedError`.
         bus: For notices.
@@ -269,12 +269,12 @@ class Readiness:
 
     def __init__(
         self,
-        stations: Sequence[Route],
+        routes: Sequence[Route],
         router: Router,
         prepare: Callable[[Route], Awaitable[None]],
         bus: Bus,
     ) -> None:
-        self._stations = stations
+        self._routes = routes
         self._router = router
         self._prepare = prepare
         self._bus = bus
@@ -282,14 +282,14 @@ class Readiness:
         self._ready: set[str] = set()
         self._moved = anyio.Event()
         self._has_begun = False
-        router.unready = frozenset(station.pool.name for station in stations)
+        router.unready = frozenset(route.pool.name for route in routes)
 
-    async def look_for(self, station: Route) -> None:
+    async def look_for(self, route: Route) -> None:
         """Try one pool until it is available."""
-        name, wait_s = station.pool.name, _FIRST_S
+        name, wait_s = route.pool.name, _FIRST_S
         while True:
             try:
-                await self._prepare(station)
+                await self._prepare(route)
             except (ConfigError, StoppedError) as error:
                 self._note_failure(name, error)
             else:
@@ -307,11 +307,11 @@ class Readiness:
             ConfigError: The configuration of a pool is unusable.
             StoppedError: None of them is available.
         """
-        usual = {it.pool.name for it in self._stations if not it.pool.is_escalation}
+        usual = {it.pool.name for it in self._routes if not it.pool.is_escalation}
         while not self._ready & usual and not usual <= self._failed.keys():
             await self._next_move()
         with anyio.move_on_after(_GRACE_S):
-            while len(self._ready | self._failed.keys()) < len(self._stations):
+            while len(self._ready | self._failed.keys()) < len(self._routes):
                 await self._next_move()
         self._has_begun = True
         for error in self._failed.values():

@@ -87,7 +87,7 @@ class Gate:
         self._hinted_at = -math.inf
         self.waited_s = 0.0
         self._share_until = math.inf
-        self._whole_width = self._width.limit
+        self._whole_width = self._width.most if isinstance(self._width, FixedLimit) else 0
 
     @property
     def limits(self) -> Limits:
@@ -178,7 +178,7 @@ class Gate:
             quota.declared = replace(quota.declared, share=share)
             quota.set_limits(replace(quota.limits, share=share), now)
             if isinstance(self._width, FixedLimit):
-                self._width.limit = max(1, int(self._whole_width * share + _ROUNDING))
+                self._width.narrow(max(1, int(self._whole_width * share + _ROUNDING)))
         self._pump(now)
 
     def learn(self, per_min: Mapping[str, float]) -> None:
