@@ -24,6 +24,7 @@ from pairmill.commands.export import export as export_command
 from pairmill.commands.fetch import fetch
 from pairmill.commands.flags import OTHERS, RunCode, flag, read_settings
 from pairmill.commands.folders import Folder, work_folder
+from pairmill.commands.health import health
 from pairmill.commands.init import init
 from pairmill.commands.inspect import inspect
 from pairmill.commands.merge import merge
@@ -319,6 +320,7 @@ def show(
     folder: Folder,
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of pairs.")] = 3,
     seed: Annotated[int | None, typer.Option(help="Seed of the selection.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     run_code: RunCode = False,
 ) -> None:
     """Print a few random pairs beside their source text."""
@@ -329,7 +331,7 @@ def show(
     from pairmill.store.folder import read_folder
 
     chosen = secrets.randbelow(2**31) if seed is None else seed
-    print_pairs(folder, count, chosen, run_code=run_code)
+    print_pairs(folder, count, chosen, as_json=as_json, run_code=run_code)
     if not run_code:
         for line in code_notice(read_folder(folder), "the texts of the pairs are not shown"):
             tell(line)
@@ -424,6 +426,7 @@ for command in (
     doctor,
     inspect,
     fetch,
+    health,
     merge,
     recover,
     report,

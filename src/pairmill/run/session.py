@@ -31,7 +31,7 @@ from pairmill.events import (
     ShardPublished,
 )
 from pairmill.output.authorship import note_voice
-from pairmill.partition import check_parts, parse_partition
+from pairmill.partition import check_parts, check_whole, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.run.author_styles import pool_manners
 from pairmill.run.checking import Checkers
@@ -352,6 +352,8 @@ def _check_places(settings: Settings, *, follows: bool) -> None:
     check_inputs(settings.inputs, settings.output, settings.sources, may_be_empty=follows)
     if settings.partition:
         check_parts(settings.output, parse_partition(settings.partition, os.environ))
+    else:
+        check_whole(settings.output)
 
 
 def _reading_of(folder: RunFolder, settings: Settings, *, follows: bool) -> int:
