@@ -438,7 +438,7 @@ def _voice(found: VoiceFigures) -> Check:
     name = "Voice: answers told to be their author's, by character n-grams"
     if found.unmeasured:
         needs = "needs two authors with two documents each, and 150 words of answers to them"
-        return Check(name, f"not measured: {found.unmeasured}", "info", needs)
+        return Check(name, f"not measured: {found.unmeasured}", Status.INFO, needs)
     chance = 1 / found.authors
     answers, sources = found.answers / found.documents, found.sources / found.documents
     told = (
