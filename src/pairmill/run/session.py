@@ -31,6 +31,7 @@ from pairmill.events import (
     SentenceTried,
     ShardPublished,
 )
+from pairmill.output.authorship import note_voice
 from pairmill.partition import check_parts, check_whole, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.run.author_styles import pool_manners
@@ -183,7 +184,7 @@ async def _run(
         watch = _guard(settings, folder, recipe, stop, stack)
         pooled: Sequence[str] = ()
         if recipe.pools_manners and not again:
-            pooled = await pool_manners(replace(job, keeps_memory=False), watch.memory)
+            pooled = await _learn_voices(job, folder, settings, watch.memory)
         told = [
             *(replication.notices if replication else ()),
             *notice,
@@ -383,6 +384,15 @@ def _keys(settings: Settings) -> list[str]:
     """Return the API keys of this run, to be masked in everything that it writes."""
     names = {pool.api_key_env for pool in settings.pools} | {settings.api_key_env}
     return [key for name in names if name and (key := os.environ.get(name, "").strip())]
+
+
+async def _learn_voices(
+    job: Job, folder: RunFolder, settings: Settings, memory: RunMemory
+) -> list[str]:
+    """Read the input for its authors' style cards; return notices about them."""
+    found = await pool_manners(replace(job, keeps_memory=False), memory)
+    note_voice(folder, settings, found.few)
+    return found.notices
 
 
 def _keep_charge(writer: Writer, event: CallAnswered | CallCharged) -> None:
