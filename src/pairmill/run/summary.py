@@ -41,6 +41,7 @@ class Summary:
         seconds: Duration of this start.
         cap: Name of the setting that ended the run (``max_usd`` ...); "" if none did.
         formats: Training formats that can hold its rows; see ``choose_formats``.
+        voice: Why its answers cannot be attributed to their authors; "" if that is not known.
         store: URL that all of it was uploaded to; "" if it was not.
     """
 
@@ -61,6 +62,7 @@ class Summary:
     seconds: float = 0.0
     cap: str = ""
     formats: tuple[str, ...] = ("messages",)
+    voice: str = ""
     store: str = ""
 
     @property
@@ -104,7 +106,9 @@ class Summary:
         cost = [("cost", self._cost())] if self.calls else []
         took = [("time", duration(self.seconds) + (", this start" if self._has_earlier else ""))]
         saved = describe_saved(counts, self.prompt_tokens + self.completion_tokens, self.usd)
-        return [f"  {name:<11}{value}" for name, value in (*describe(counts), *saved, *cost, *took)]
+        voice = [("voice", f"not measured: {self.voice}")] if self.voice else []
+        told = (*describe(counts), *saved, *cost, *took, *voice)
+        return [f"  {name:<11}{value}" for name, value in told]
 
     def _cost(self) -> str:
         tokens = (
