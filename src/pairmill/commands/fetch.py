@@ -26,7 +26,7 @@ def fetch(
     from pairmill.replica.fetch import fetch as fetch_run
 
     if not is_store_url(url):
-        raise UsageError(f"{url}: is no URL of an object store, such as s3://bucket/dataset")
+        raise UsageError(f"{url}: is not the URL of an object store, such as s3://bucket/dataset")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"{output}: is there already; give a new folder with -o")
     fetch_run(url, output, typer.echo)

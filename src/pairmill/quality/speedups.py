@@ -25,9 +25,9 @@ from pairmill.quality.word_lists import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-_VERSION = 1  # of the extension's interface: one built from another source is left alone
+_VERSION = 2  # of the extension's interface: one built from another source is left alone
 try:
     from pairmill.quality._speedups import VERSION, Lexicon, Text
 except ImportError:  # it was not built
@@ -35,7 +35,7 @@ except ImportError:  # it was not built
 else:
     _is_used = VERSION == _VERSION and os.environ.get("PAIRMILL_SPEEDUPS") != "off"
 
-__all__ = ["Flag", "Lexicon", "Text", "are_used", "fast_text", "reference"]
+__all__ = ["Flag", "Lexicon", "Text", "are_used", "fast_text", "reference", "word_table"]
 
 
 class Flag(IntEnum):
@@ -76,6 +76,11 @@ def fast_text(folded: str, text: str, language: str | None) -> Text | None:
     if not _is_used:
         return None
     return Text(_lexicon(language or "en"), folded.encode(), text.encode("ascii", "replace"))
+
+
+def word_table(words: Iterable[str]) -> Text:
+    """Return English words as a text, to look them up; only where the extension was built."""
+    return Text(_lexicon("en"), " ".join(words).encode(), b"")
 
 
 @cache
