@@ -16,6 +16,7 @@ from pairmill.chunking.follow import check_follow
 from pairmill.chunking.follow_state import MARK_FILE, followed_counts
 from pairmill.chunking.job import Job
 from pairmill.chunking.reader_process import ReaderProcess
+from pairmill.chunking.recorded import pass_over, recording
 from pairmill.config import fingerprint
 from pairmill.errors import UsageError
 from pairmill.events import (
@@ -48,12 +49,13 @@ from pairmill.run.origin import (
     read_origin,
     recipe_for,
 )
-from pairmill.run.reader import FollowMarks, Reader, SkippedLog
+from pairmill.run.reader import FollowMarks, Reader, SkippedLog, finished_units
 from pairmill.run.recipe_context import CanaryGuard
 from pairmill.run.recover import adopt
 from pairmill.run.replication import finished, replicated
 from pairmill.run.stop import Stop
 from pairmill.run.summary import Summary
+from pairmill.run.threads import run_aside
 from pairmill.run.tuning import calm_collector, fit_to_open_files
 from pairmill.run.writer import Writer
 from pairmill.service.companions import RunView, beside, load_companions
@@ -71,6 +73,7 @@ from pairmill.store.journal import Journal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from pairmill.chunking.recorded import Stretch
     from pairmill.config import Settings
     from pairmill.recipes.recipe import Recipe
     from pairmill.run.replication import Replication
@@ -170,8 +173,12 @@ async def _run(
         followed = followed_counts(folder.path) if follows else None  # settles first
         job = Job.of(settings, reading, keeps_memory=True, follows=follows)
         marks = FollowMarks(folder.state / MARK_FILE) if follows else None
+        passed: list[Stretch] = []
+        if not again and settings.target_pairs is None:  # which counts what documents have brought
+            is_done = finished_units(recipe, known)
+            job, passed = await run_aside(partial(pass_over, recording(job, __version__), is_done))
         source = stack.enter_context(ReaderProcess(job))
-        reader = Reader(source, recipe, known, only=only, marks=marks)
+        reader = Reader(source, recipe, known, only=only, marks=marks, passed=passed)
         writer = _writer(settings, journal, bus, reader)
         ending = Ending(folder, totals, recipe, settings, followed)
         watch = _guard(settings, folder, recipe, stop, stack)
