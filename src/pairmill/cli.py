@@ -15,6 +15,7 @@ from pathlib import Path  # noqa: TC003 (typer reads it)
 from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
 
 from pairmill.commands.doctor import doctor
 from pairmill.commands.estimate import estimate_like
@@ -23,6 +24,7 @@ from pairmill.commands.export import export as export_command
 from pairmill.commands.fetch import fetch
 from pairmill.commands.flags import OTHERS, RunCode, flag, read_settings
 from pairmill.commands.folders import Folder, work_folder
+from pairmill.commands.health import health
 from pairmill.commands.init import init
 from pairmill.commands.inspect import inspect
 from pairmill.commands.merge import merge
@@ -54,7 +56,22 @@ __all__ = ["app", "main"]
 _NOT_TAKEN = frozenset({errno.ENOSPC, errno.EIO, errno.EBADF, errno.EAGAIN, errno.EINVAL})
 _PATIENCE_S = 2.0  # for the reader of standard error, at the end
 
+
+class _Commands(TyperGroup):
+    """Commands whose switches have no type in ``--help``: they take no value."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            options: tuple[Any, ...] = (*command.params, command.get_help_option(ctx))
+            for option in options:
+                if getattr(option, "is_flag", False) and option.metavar is None:
+                    option.metavar = ""
+        return command
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -303,6 +320,7 @@ def show(
     folder: Folder,
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of pairs.")] = 3,
     seed: Annotated[int | None, typer.Option(help="Seed of the selection.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     run_code: RunCode = False,
 ) -> None:
     """Print a few random pairs beside their source text."""
@@ -313,7 +331,7 @@ def show(
     from pairmill.store.folder import read_folder
 
     chosen = secrets.randbelow(2**31) if seed is None else seed
-    print_pairs(folder, count, chosen, run_code=run_code)
+    print_pairs(folder, count, chosen, as_json=as_json, run_code=run_code)
     if not run_code:
         for line in code_notice(read_folder(folder), "the texts of the pairs are not shown"):
             tell(line)
@@ -408,6 +426,7 @@ for command in (
     doctor,
     inspect,
     fetch,
+    health,
     merge,
     recover,
     report,

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOCAL",
+    "SECRET_HEADER",
     "PlanSettings",
     "PoolSettings",
     "RequestSettings",
@@ -111,7 +112,7 @@ class RequestSettings(BaseModel):
                 msg = f"body.{name}: is set by pairmill; {setting}"
                 raise ValueError(msg)
         for name, value in self.headers.items():
-            if _SECRET_HEADER.search(name) and "${" not in value:
+            if SECRET_HEADER.search(name) and "${" not in value:
                 msg = f"headers.{name}: put the secret into the environment and write ${{NAME}}"
                 raise ValueError(msg)
             if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not value.isprintable():
@@ -137,7 +138,8 @@ _OWN_FIELDS = {
     "n": "one answer is read",
     "response_format": "use structured_output",
 }
-_SECRET_HEADER = re.compile(r"authorization|key|token|secret|cookie", re.IGNORECASE)
+SECRET_HEADER = re.compile(r"authorization|key|token|secret|cookie", re.IGNORECASE)
+"""Names of headers whose values are secrets."""
 
 
 class PoolSettings(BaseModel):

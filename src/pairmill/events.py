@@ -40,6 +40,7 @@ __all__ = [
     "PartsCounted",
     "ReadingDone",
     "RepairAsked",
+    "RepairEnded",
     "RunOpened",
     "RunWaits",
     "SentenceTried",
@@ -267,6 +268,16 @@ class RepairAsked(Event, frozen=True):
     """
 
     reason: str
+
+
+class RepairEnded(Event, frozen=True):
+    """What came of asking again.
+
+    Attributes:
+        result: ``mended``: nothing is wrong with the new answer; ``failed``: something is.
+    """
+
+    result: str
 
 
 class PairJudged(Event, frozen=True):

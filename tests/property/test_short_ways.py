@@ -18,7 +18,8 @@ from pairmill.chunking.chunk import split
 from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.portions import pack, unpack
 from pairmill.chunking.shared_lines import KeyCounts
-from pairmill.quality.text import ENGLISH, words
+from pairmill.quality.text import words
+from pairmill.quality.word_lists import ENGLISH
 from pairmill.recipes import plan
 from pairmill.recipes.plan import pick, weights_of, without
 from pairmill.records import Document, digest, digest_with

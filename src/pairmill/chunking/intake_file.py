@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pairmill.errors import PairmillError
 
-__all__ = ["IntakeFile"]
+__all__ = ["IntakeFile", "database_fault"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS {kind}_names(name INTEGER PRIMARY KEY, id INTEGER, similarity REAL);
@@ -33,6 +33,19 @@ CREATE TABLE IF NOT EXISTS cleaned(name INTEGER PRIMARY KEY, number INTEGER);
 """
 _CACHE_KIB = 65_536  # of near duplicates, which are looked for all over the file
 _SMALL_CACHE_KIB = 4_096
+
+
+def database_fault(path: Path, error: sqlite3.Error, advice: str) -> PairmillError:
+    """Return the error for a database beside a run that fails, without which the run can go on.
+
+    Args:
+        path: The database.
+        error: What SQLite says.
+        advice: What it holds, and what deleting it means: the rest of a sentence on it.
+    """
+    if isinstance(error, sqlite3.OperationalError):  # the disk, or somebody else, refuses
+        return StoppedError(f"{path}: {error}")
+    return InputError(f"{path}: {error}; it {advice}")
 
 
 class IntakeFile:
@@ -135,12 +148,10 @@ class IntakeFile:
         return " ".join(words)
 
     def _fault(self, error: sqlite3.Error) -> PairmillError:
-        if isinstance(error, sqlite3.OperationalError):  # the disk, or somebody else, refuses
-            return StoppedError(f"{self._path}: {error}")
-        return InputError(
-            f"{self._path}: {error}; it only holds which texts repeat others and may be deleted:"
-            f" nothing is paid for twice"
+        advice = (
+            "only holds which texts repeat others and may be deleted: nothing is paid for twice"
         )
+        return database_fault(self._path, error, advice)
 
     def __enter__(self) -> Self:
         return self

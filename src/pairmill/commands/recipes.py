@@ -17,12 +17,19 @@ Named = Annotated[
 
 
 @recipes.command("list")
-def list_recipes() -> None:
+def list_recipes(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
     """List all named recipes, and what they do."""
     import shutil
 
-    from pairmill.service.recipes import list_lines
+    import orjson
 
+    from pairmill.service.recipes import described, list_lines
+
+    if as_json:
+        typer.echo(orjson.dumps({"recipes": described()}, option=orjson.OPT_INDENT_2))
+        return
     for line in list_lines(shutil.get_terminal_size((80, 24)).columns):
         typer.echo(line)
 

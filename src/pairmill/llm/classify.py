@@ -112,7 +112,6 @@ _STATUSES: dict[int, Kind] = {
     520: Kind.LOST,  # Cloudflare: the reply was cut or empty
     524: Kind.TIMEOUT,
 }
-_MAYBE_PAID = frozenset({Kind.TIMEOUT, Kind.LOST})  # the model had the request
 _FIRST_FAILURE, _FIRST_5XX = 400, 500
 _UNKNOWN = 0  # of an error inside a success that names no status
 
@@ -289,7 +288,7 @@ def classify(
         code=plain(code, secrets, 80) if code else None,
         reason=reason,
         retry_after_s=wait.seconds if wait else None,
-        maybe_paid=kind in _MAYBE_PAID,
+        maybe_paid=kind.meaning.may_be_billed,
         headers=headers,
     )
 

@@ -29,9 +29,10 @@ from pairmill.output.show import print_texts
 from pairmill.output.source_texts import find_chunks, has_code
 from pairmill.plain import hanging, plain
 from pairmill.quality.filters import inspect
-from pairmill.quality.grounding import evidence_match, fragments, prepare_chunk, prepare_pair, score
+from pairmill.quality.grounding import evidence_match, fragments, prepare_pair, score
 from pairmill.quality.text import count_words
 from pairmill.quality.thresholds import DEFAULT, Thresholds, override
+from pairmill.recipes.checks import view_of
 from pairmill.recipes.recipe import NullContext
 from pairmill.recipes.registry import recipe_of_folder
 from pairmill.recipes.repair import Asker, Questions
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pairmill.output.rows import Row
+    from pairmill.quality.grounding import PreparedChunk, PreparedPair
     from pairmill.records import Chunk, Completion, Request
     from pairmill.store.folder import RunFolder
 
@@ -54,6 +56,7 @@ __all__ = [
     "explain",
     "explain_row",
     "explanation_to_json",
+    "prepare_row",
     "print_explanation",
     "settings_of",
     "thresholds_of",
@@ -333,20 +336,23 @@ def _cost(answers: Iterable[Completion], settings: Settings) -> float | None:
     return total / PICO
 
 
+def prepare_row(row: Row, chunk: Chunk) -> tuple[PreparedChunk, list[PreparedPair]]:
+    """Prepare the text that a row was written from, and its exchanges, as a run checks them."""
+    text = view_of(chunk)
+    evidence, kind = str(row.get("evidence") or ""), str(row.get("kind") or "")
+    pairs = [
+        prepare_pair(asked, said, evidence, kind=kind, language=text.language)
+        for asked, said in exchanges_of(row)
+    ]
+    return text, pairs
+
+
 def _measure(row: Row, chunk: Chunk, settings: Settings | None) -> list[MeasuredPair]:
     """Return a row's figures with their thresholds, then its findings."""
     limits = thresholds_of(settings)
-    context = [part for part in (chunk.title, chunk.author, *chunk.section) if part]
-    text = prepare_chunk(chunk.text, context=context, language=chunk.language)
+    text, pairs = prepare_row(row, chunk)
     measures: list[MeasuredPair] = []
-    for asked, said in exchanges_of(row):
-        pair = prepare_pair(
-            asked,
-            said,
-            str(row.get("evidence") or ""),
-            kind=str(row.get("kind") or ""),
-            language=text.language,
-        )
+    for pair in pairs:
         runs = fragments(pair.answer.words, text)
         covered = (
             f"drop below {limits.ungrounded_below:g}, flag below {limits.weakly_grounded_below:g}"

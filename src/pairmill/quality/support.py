@@ -8,22 +8,27 @@ negations that the text does not hold count on top. No model is asked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import repeat
 from operator import and_
 from typing import TYPE_CHECKING
 
-from pairmill.quality.grounding import negated_words, unseen_numbers, unseen_single_names
+from msgspec import Struct
+
+from pairmill.quality.grounding import (
+    count_unseen_negations,
+    count_unseen_numbers,
+    unseen_single_names,
+)
 from pairmill.quality.phrases import applies
 
 if TYPE_CHECKING:
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
+    from pairmill.quality.text import Prepared
 
 __all__ = ["SupportSignals", "measure_support", "support"]
 
 
-@dataclass(frozen=True, slots=True)
-class SupportSignals:
+class SupportSignals(Struct, frozen=True):
     """Signals that make up the score.
 
     Attributes:
@@ -76,23 +81,32 @@ def measure_support(pair: PreparedPair, chunk: PreparedChunk) -> SupportSignals 
     answer = pair.answer
     if answer.spaceless or chunk.text.spaceless:
         return None
-    total = len(answer.stems) - 1
+    total = (len(answer.stems) if answer.fast is None else answer.fast.stems) - 1
     if total < _LEAST_NEIGHBOURS:
         return None
+    if answer.fast is not None and chunk.text.fast is not None:
+        near, ahead, gap = answer.fast.neighbours(chunk.text.fast)
+    else:
+        near, ahead, gap = _neighbours(answer, chunk)
+    is_capital = applies("unseen_name", chunk.language)
+    return SupportSignals(
+        near=near / total,
+        turned=(near - ahead) / total,
+        gap=gap,
+        numbers=count_unseen_numbers(answer, chunk),
+        names=len(unseen_single_names(answer.text, chunk)) if is_capital else 0,
+        negations=count_unseen_negations(answer, chunk),
+    )
+
+
+def _neighbours(answer: Prepared, chunk: PreparedChunk) -> tuple[int, int, int]:
+    """Count the neighbours near each other in the text: in either order, and in the answer's.
+
+    The third number is the longest run of those that are not.
+    """
     places = list(map(chunk.places.get, answer.stems, repeat(0)))
     reach = list(map(chunk.reach.__getitem__, places))
     ahead = bytes(map(bool, map(and_, reach, places[1:])))
     back = bytes(map(bool, map(and_, reach[1:], places)))
-    either = (int.from_bytes(ahead) | int.from_bytes(back)).to_bytes(total)
-    near = either.count(1)
-    is_capital = applies("unseen_name", chunk.language)
-    return SupportSignals(
-        near=near / total,
-        turned=(near - ahead.count(1)) / total,
-        gap=max(map(len, either.split(b"\1"))),
-        numbers=len(unseen_numbers(answer, chunk)),
-        names=len(unseen_single_names(answer.text, chunk)) if is_capital else 0,
-        negations=len(negated_words(answer) - chunk.negated)
-        if answer.language in {"en", None}
-        else 0,
-    )
+    either = (int.from_bytes(ahead) | int.from_bytes(back)).to_bytes(len(ahead))
+    return either.count(1), ahead.count(1), max(map(len, either.split(b"\1")))

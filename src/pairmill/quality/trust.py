@@ -14,49 +14,64 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
+    "STATUS_STYLES",
     "Agreement",
     "Check",
     "JudgeFigures",
     "RunFigures",
-    "Standing",
+    "Status",
     "agree",
     "parse_figures",
     "spearman",
-    "standing",
+    "status_of",
     "verdicts",
     "weighted_kappa",
 ]
 
-Standing: TypeAlias = Literal["ok", "warn", "fail", "info"]
+
+class Status(StrEnum):
+    """Status of a figure; ``info``: there is no good or bad, or too little data."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+    INFO = "info"
+
+
+STATUS_STYLES: Mapping[Status, str] = {
+    Status.OK: "green",
+    Status.WARN: "yellow",
+    Status.FAIL: "bold red",
+    Status.INFO: "dim",
+}
+"""Styles of a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Verdict of one check: its name, finding, standing, and one line of advice.
-
-    ``info``: there is no good or bad, or too little data.
-    """
+    """Verdict of one check: its name, finding, status, and one line of advice."""
 
     name: str
     found: str
-    status: Standing
+    status: Status
     hint: str = ""
 
 
-def standing(value: float, *, warn: float, fail: float) -> Standing:
-    """Return a value's standing: from ``warn`` on a warning, from ``fail`` on a failure."""
+def status_of(value: float, *, warn: float, fail: float) -> Status:
+    """Return a value's status: from ``warn`` on a warning, from ``fail`` on a failure."""
     sign = 1 if fail >= warn else -1
     if sign * value >= sign * fail:
-        return "fail"
-    return "warn" if sign * value >= sign * warn else "ok"
+        return Status.FAIL
+    return Status.WARN if sign * value >= sign * warn else Status.OK
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +189,13 @@ class _Gauge:
         return f"good: {self.good}"
 
     def check(self, value: float, found: str) -> Check:
-        status = standing(value, warn=self.warn, fail=self.fail)
-        hint = self.aim if status == "ok" else f"{self.aim}; {self.advice}"
+        status = status_of(value, warn=self.warn, fail=self.fail)
+        hint = self.aim if status is Status.OK else f"{self.aim}; {self.advice}"
         return Check(self.name, found, status, hint)
 
     def too_few(self, found: str, remedy: str = "") -> Check:
         hint = f"{self.aim}; {remedy}" if remedy else self.aim
-        return Check(self.name, f"{found}: too few to say", "info", hint)
+        return Check(self.name, f"{found}: too few to say", Status.INFO, hint)
 
 
 class _Figures(BaseModel):
@@ -353,7 +368,7 @@ def _agreement(judge: JudgeFigures) -> Check:
     if known:
         return _AGREEMENT.check(min(known), f"{told}; {compared} pairs")
     hint = "every pair got the same rating, both times: such ratings sort nothing"
-    return Check(_AGREEMENT.name, f"{told}; {compared} pairs", "warn", hint)
+    return Check(_AGREEMENT.name, f"{told}; {compared} pairs", Status.WARN, hint)
 
 
 def _control(kind: str, control: Control, alarms: FalseAlarms) -> Check:
@@ -383,7 +398,9 @@ def _length(judge: JudgeFigures) -> Check:
         0.5,
     )
     if rho is None:
-        return Check(gauge.name, "undefined: lengths or ratings do not vary", "info", gauge.aim)
+        return Check(
+            gauge.name, "undefined: lengths or ratings do not vary", Status.INFO, gauge.aim
+        )
     if judge.rated < LEAST_RATED:
         return gauge.too_few(f"{rho:+.2f}", _JUDGE_MORE)
     return gauge.check(abs(rho), f"{rho:+.2f}")
@@ -424,12 +441,12 @@ def _voice(found: VoiceFigures) -> Check:
         f" themselves; {found.authors} authors, so {chance:.0%} by chance"
     )
     if sources - chance < _LEAST_TOLD or found.documents < LEAST_VOICED:
-        return Check(name, told, "info", "too few texts, or authors too alike, to say")
+        return Check(name, told, Status.INFO, "too few texts, or authors too alike, to say")
     kept = (answers - chance) / (sources - chance)
     if found.voice != "author":
-        status: Standing = "warn" if kept >= _STILL_HEARD else "ok"
+        status = Status.WARN if kept >= _STILL_HEARD else Status.OK
         aim = "good: near chance, since another voice than the author's was asked for"
-        advice = "" if status == "ok" else "; the writer copies the authors: read some answers"
+        advice = "" if status is Status.OK else "; the writer copies the authors: read some answers"
         return Check(name, f"{told}; voice: {found.voice}", status, f"{aim}{advice}")
     gauge = _Gauge(
         name,

@@ -11,6 +11,13 @@ import re
 from typing import TYPE_CHECKING
 
 from pairmill.quality.phrases import fold, phrases_of
+from pairmill.quality.speedups import Flag
+from pairmill.quality.word_lists import (
+    POINTERS,
+    POINTERS_IN_ANSWERS,
+    SOURCE_NOUNS,
+    SURE_SOURCE_NOUNS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -148,21 +155,9 @@ def quote(text: str) -> str:
     return f"'{plain[:_QUOTE_CHARS]}…'" if len(plain) > _QUOTE_CHARS else f"'{plain}'"
 
 
-_SURE = (
-    "passage", "passages", "excerpt", "excerpts", "extract", "article", "author", "authors",
-    "snippet", "transcript", "writer", "speaker",
-)  # fmt: skip
-_OTHER = (
-    "text", "section", "chapter", "document", "context", "paragraph", "source", "material",
-    "post", "essay", "tutorial", "page",
-)  # fmt: skip
-_POINTERS = frozenset((*_SURE, *_OTHER, "above", "below", "mentioned", "earlier", "here"))
-_POINTERS_IN_ANSWER = frozenset(
-    (*_SURE, "text", "section", "chapter", "document", "mentioned", "source")
-)
 _LEADING = frozenset({"it", "they", "this", "these", "he", "she", "those", "its", "their"})
 
-_NOUN = "|".join((*_SURE, *_OTHER))
+_NOUN = "|".join(SOURCE_NOUNS)
 _COMPOUND = (  # what makes a noun the first half of another: "the text editor", "this page table"
     r"(?:\s+|-)(?:editor|file|files|box|field|fields|message|messages|window|windows|switch|"
     r"switching|manager|managers|store|stores|database|databases|object|model|root|processor|"
@@ -196,14 +191,14 @@ _ANYWHERE = (
 )
 _IN_INSTRUCTIONS = (
     # "... in the passage?", "what is the author's view": these nouns are rarely the subject itself
-    rf"\bthe\s+(?:{'|'.join(_SURE)})(?:'s|\u2019s)?\s*(?=$|[?.!,;:)]|{_FOLLOWS})",
+    rf"\bthe\s+(?:{'|'.join(SURE_SOURCE_NOUNS)})(?:'s|\u2019s)?\s*(?=$|[?.!,;:)]|{_FOLLOWS})",
     # "why does the author prefer": who is meant, if no work is named?
     r"\bthe\s+(?:authors?|writer|speaker|excerpt)\b(?!\s+(?:of|field|tag|attribute|name|column)\b)",
     # "in the text?", "as mentioned in the section,"
     rf"\b(?:based\s+on|from|in|by|of|per)\s+the\s+(?:{_NOUN})\s*{_SENTENCE_ENDS}",
     # "summarise the text for me", "rewrite the whole article as a dialogue"
     rf"\b{_RETELL}\s+the\s+(?:(?:whole|entire|full)\s+)?(?:{_NOUN})\s*(?:{_SENTENCE_ENDS}|{_AIM})",
-    rf"\bthe\s+(?:{'|'.join(_SURE)})\s*{_SENTENCE_ENDS}",
+    rf"\bthe\s+(?:{'|'.join(SURE_SOURCE_NOUNS)})\s*{_SENTENCE_ENDS}",
     # "using the text above", but not "the text above the button"
     rf"\bthe\s+(?:{_NOUN})\s+(?:above|below)\b(?!\s+(?:the|an?|each|every|it|them|your|my)\b)",
     r"\b(?:mentioned|described|discussed|listed|shown|stated)\s+(?:above|earlier|here)\b",
@@ -216,7 +211,7 @@ _IN_ANSWERS = (
         r"\b(?:in|from|by|of|per|throughout)\s+(?:the|this)"
         r"\s+(?:passage|excerpt|snippet|article|extract)\b(?!\s+of\b)"
     ),
-    rf"\bthe\s+(?:{'|'.join(_SURE)}|text)\s+(?:is|was)\s+(?:about|from|an?|taken)\b",
+    rf"\bthe\s+(?:{'|'.join(SURE_SOURCE_NOUNS)}|text)\s+(?:is|was)\s+(?:about|from|an?|taken)\b",
     # "as the author puts it", "this is described in the text"
     r"\bas\s+the\s+(?:authors?|writer|speaker|article|passage|excerpt)\b(?!\s+of\b)",
     (
@@ -248,13 +243,20 @@ def find_reference(
         listed = (known.instruction_pointers if instruction else known.pointers) if known else None
         match = listed.search(fold(text.text)) if listed else None
         return match.group() if match else None
-    pointers = _POINTERS if instruction else _POINTERS_IN_ANSWER
-    if not pointers.isdisjoint(text.vocabulary):
+    if _may_point(text, instruction=instruction):
         found = (_INSTRUCTION if instruction else _ANSWER).search(text.text.lower())
         if found:
             return found.group().strip()
-    if instruction and text.words and text.words[0] in _LEADING:
+    if instruction and not _LEADING.isdisjoint(text.folded.split(None, 1)[:1]):
         found = _LEADING_PRONOUN.match(text.text)
         if found:
             return found.group().strip()
     return None
+
+
+def _may_point(text: Prepared, *, instruction: bool) -> bool:
+    """Return whether an English text has a word that such a reference needs."""
+    if text.fast is not None:
+        return text.fast.count(Flag.POINTER if instruction else Flag.POINTER_IN_ANSWER) > 0
+    pointers = POINTERS if instruction else POINTERS_IN_ANSWERS
+    return not pointers.isdisjoint(text.vocabulary)

@@ -228,7 +228,7 @@ def expecting(view: PreparedChunk, checks: Checks) -> tuple[PreparedChunk, Check
     foreign = replace_table(
         checks, thresholds=tables["pair"], by_task=tables, is_watched=False, is_foreign=True
     )
-    return replace_table(view, language=checks.language), foreign
+    return replace(view, language=checks.language), foreign
 
 
 def _verdict(

@@ -25,6 +25,7 @@ from pairmill.recipes.planted_faults import EXCHANGED, FAULTS, exchange, faulty_
 from pairmill.recipes.prompts import FIRST, PromptTemplate, as_lines, load_template, of_settings
 from pairmill.recipes.writing import Short, passage_values
 from pairmill.records import Sampling, digest
+from pairmill.store.rows import SCORE_ASPECTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["ASPECTS", "Judge", "Rating", "Ratings", "make_judge"]
 
 VERSION = "1"  # version of the ratings; planted faults change no row
-ASPECTS = ("instruction_following", "truthfulness", "honesty", "helpfulness")
+ASPECTS = SCORE_ASPECTS
 BATCH = 3  # pairs in one call; with more, order bias shows and an invalid reply costs more
 TOKENS_PER_RATING = 260
 TOKENS_PER_REPLY = 60

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from pairmill.config import PlanSettings
-from pairmill.quality.text import ENGLISH, words
+from pairmill.quality.text import words
+from pairmill.quality.word_lists import ENGLISH
 from pairmill.recipes.draws import hash_share
 from pairmill.recipes.prompts import FIRST, LATEST
 

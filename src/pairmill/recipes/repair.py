@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pairmill.errors import Blame, Kind, ProviderError, RejectedError
-from pairmill.events import AnswerRead, RepairAsked
+from pairmill.events import AnswerRead, RepairAsked, RepairEnded
 from pairmill.recipes.answers import AnswerModel, Fault, How, ParsedAnswer, json_schema, read
 from pairmill.recipes.prompts import PromptTemplate, fence, load_template
 from pairmill.recipes.recipe import NullContext
@@ -251,17 +251,24 @@ class Asker:
         while True:
             request = Request(question, model or questions.model, questions.schema(answer))
             try:
-                completion = await self._complete(request)
-            except ProviderError as error:
-                attempt = self._failed(error, was_repair=was_repair, rates=not mend)
-            else:
-                attempt = self._read(
-                    completion, answer, model, was_repair=was_repair, rates=not mend
-                )
+                try:
+                    completion = await self._complete(request)
+                except ProviderError as error:
+                    attempt = self._failed(error, was_repair=was_repair, rates=not mend)
+                else:
+                    attempt = self._read(
+                        completion, answer, model, was_repair=was_repair, rates=not mend
+                    )
+            except RejectedError:
+                if attempts:
+                    questions.bus.emit(RepairEnded("failed"))
+                raise
             value = attempt.reading.value
             if value is not None and not attempt.reading.faults and not attempts:
                 return value  # type: ignore[no-any-return]
             attempts.append(attempt)
+            if len(attempts) > 1:
+                questions.bus.emit(RepairEnded("failed" if attempt.reading.faults else "mended"))
             step = next_step(attempts, questions.max_attempts)
             if step.action in {"accept", "reject"}:
                 return self._conclude(attempts, answer, step)

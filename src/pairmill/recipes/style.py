@@ -18,7 +18,8 @@ import anyio
 from msgspec import Struct
 
 from pairmill.errors import RejectedError
-from pairmill.quality.text import ENGLISH, words
+from pairmill.quality.text import words
+from pairmill.quality.word_lists import ENGLISH
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.prompts import FIRST, LATEST, PromptTemplate, fence, load_template
 from pairmill.records import Sampling, digest

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from pairmill.errors import FolderError, UsageError
+from pairmill.errors import FolderError, PairmillError, StorageError, UsageError
 from pairmill.objects.port import probe
 from pairmill.partition import part_of
 from pairmill.replica.manifest import MANIFEST, decode_manifest
@@ -19,7 +20,7 @@ from pairmill.store.chain import LedgerChain
 from pairmill.store.folder import RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pairmill.objects.port import ObjectStore
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["chain_stored", "check_free", "publish", "stored_manifest"]
 
 _LEASE_S = 60.0
+_RENEWALS = 6
 
 
 def check_free(store: ObjectStore) -> None:
@@ -104,8 +106,32 @@ def publish(
         if chain_stored(found) not in {replaces, None}:
             replica.release()
             raise FolderError(f"{store.where}: was changed by another process meanwhile; try again")
-        replica.push(whole=True)
+        with _renewed(replica):
+            replica.push(whole=True)
         keep_own(spool)
         replica.release()
         replica.sweep()
         return replica.manifest
+
+
+@contextmanager
+def _renewed(replica: Replica) -> Iterator[None]:
+    """Show life while the block uploads, which may take hours."""
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(_LEASE_S / _RENEWALS):
+            try:
+                replica.renew()
+            except StorageError:
+                continue  # the uploads find out whether it passes
+            except PairmillError:
+                return  # so does the last write
+
+    thread = threading.Thread(target=renew, name="pairmill-renewer", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

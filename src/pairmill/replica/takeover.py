@@ -217,6 +217,7 @@ def _bring_in_step(
     notices = []
     building = folder.with_name(f".{folder.name}.restoring")
     restore(store, manifest, building)
+    RunFolder(building).mark_restored()
     try:
         if folder.exists():
             aside = _aside(folder)

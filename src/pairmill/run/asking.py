@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pairmill.llm.estimate import AnswerTokens
     from pairmill.records import Completion, Request
     from pairmill.run.stop import Stop
+    from pairmill.run.turns import Turns
     from pairmill.run.writer import Writer
     from pairmill.store.folder import RunFolder
 
@@ -72,6 +73,7 @@ class UnitCalls(Struct, eq=False):
     _bus: Bus
     _flight: InFlight
     _room: AnswerTokens
+    _turns: Turns
 
     async def __call__(self, request: Request) -> Completion:
         """Return the stored answer to exactly this request; without one, ask the model."""
@@ -92,6 +94,7 @@ class UnitCalls(Struct, eq=False):
         )
         work.answers[request.id] = completion
         self._writer.put_answer(PaidAnswer(request.id, work.unit, work.chunk.id, completion))
+        await self._turns.take()  # those that arrive now come before what follows from this one
         return completion
 
     def holds(self, request: Request) -> bool:

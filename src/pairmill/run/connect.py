@@ -445,7 +445,7 @@ def _width(settings: Settings, pool: PoolSettings, endpoint: Endpoint) -> Concur
 
 def _most(width: ConcurrencyLimit) -> int:
     if isinstance(width, FixedLimit):
-        return width.limit
+        return width.most
     return GradientLimit.CEILING if isinstance(width, GradientLimit) else AimdLimit.CEILING
 
 

@@ -38,6 +38,7 @@ from pairmill.events import (
     UnitsPlanned,
     UnitSuspended,
 )
+from pairmill.output.formats.registry import choose_formats
 from pairmill.recipes.repair import Questions
 from pairmill.run.asking import ProbeSends
 from pairmill.run.claims import Claims
@@ -45,7 +46,7 @@ from pairmill.run.connect import connected, tell_shutdowns
 from pairmill.run.monitor import RunMonitor, watch_gauge, watch_loop
 from pairmill.run.reader import Inbox, Reader, SkippedLog, tell
 from pairmill.run.stop import StoppingError, listen
-from pairmill.run.summary import Summary, fitting_formats
+from pairmill.run.summary import Summary
 from pairmill.run.suspects import Suspects
 from pairmill.run.targets import PairTarget, make_quota
 from pairmill.run.threads import run_aside
@@ -222,6 +223,7 @@ class RunLoop:
             connection.in_flight,
             connection.room,
             suspects,
+            self._watch.turns,
             self._questions(strong) if strong else None,
             Claims(self._claims, connection.in_flight.check) if self._claims else None,
         )
@@ -348,7 +350,7 @@ class RunLoop:
             completion_tokens=usage.completion_tokens,
             seconds=time.monotonic() - self._began_at,
             cap=budget.exhausted_cap if budget is not None and is_capped else "",
-            formats=fitting_formats(self._recipe),
+            formats=choose_formats(self._recipe),
         )
 
     def _result(self, counts: RunCounts) -> tuple[int, str]:

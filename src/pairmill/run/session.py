@@ -30,7 +30,7 @@ from pairmill.events import (
     SentenceTried,
     ShardPublished,
 )
-from pairmill.partition import check_parts, parse_partition
+from pairmill.partition import check_parts, check_whole, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.run.author_styles import pool_manners
 from pairmill.run.checking import Checkers
@@ -330,6 +330,7 @@ def _checking(settings: Settings, watch: CanaryGuard, bus: Bus) -> Iterator[None
         lambda text: bus.emit(Notice(text=text)),
         seed=settings.seed,
         lazily=settings.check_processes == "auto",
+        turns=watch.turns,
     )
     try:
         yield
@@ -350,6 +351,8 @@ def _check_places(settings: Settings, *, follows: bool) -> None:
     check_inputs(settings.inputs, settings.output, settings.sources, may_be_empty=follows)
     if settings.partition:
         check_parts(settings.output, parse_partition(settings.partition, os.environ))
+    else:
+        check_whole(settings.output)
 
 
 def _reading_of(folder: RunFolder, settings: Settings, *, follows: bool) -> int:

@@ -13,32 +13,11 @@ from pairmill.store.counts import describe, describe_saved
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pairmill.recipes.recipe import Recipe
-    from pairmill.recipes.recipe_file import RowRule
     from pairmill.store.counts import RunCounts
 
-__all__ = ["Summary", "fitting_formats"]
+__all__ = ["Summary"]
 
 _PER = 1000
-
-
-def fitting_formats(recipe: Recipe) -> tuple[str, ...]:
-    """Return the export formats that can hold a recipe's rows, best one first.
-
-    For a recipe in Python, which does not say what it writes: ``messages``.
-    """
-    rules = recipe.origin.rows if recipe.origin else ()
-    return tuple(dict.fromkeys(map(_format_of, rules))) or ("messages",)
-
-
-def _format_of(rule: RowRule) -> str:
-    if rule.task == "text":
-        return "text"
-    if rule.task == "question" and "negatives" in rule.fields:
-        return "triplets"
-    if "reasoning" in rule.texts:
-        return "reasoning"
-    return "question" if rule.task == "question" else "messages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +40,7 @@ class Summary:
         completion_tokens: Likewise.
         seconds: Duration of this start.
         cap: Name of the setting that ended the run (``max_usd`` ...); "" if none did.
-        formats: Training formats that can hold its rows; see ``fitting_formats``.
+        formats: Training formats that can hold its rows; see ``choose_formats``.
         store: URL that all of it was uploaded to; "" if it was not.
     """
 

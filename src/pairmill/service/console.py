@@ -23,7 +23,6 @@ __all__ = ["BestEffortStream", "print_checks", "tell"]
 _LABEL = re.compile(r" +\S+ {2,}")
 """A name and its value in columns, as in the totals at the end of a run."""
 
-_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "info": "dim"}
 _LONGEST = 400
 _UNLIMITED = 10_000  # columns of a file or a pipe
 
@@ -42,13 +41,15 @@ def print_checks(checks: Iterable[Check], console: Console) -> None:
     """Print one line per check, followed by its advice if it warns or fails."""
     from rich.text import Text  # noqa: PLC0415 (slow to load; ``tell`` needs none of it)
 
+    from pairmill.quality.trust import STATUS_STYLES, Status  # noqa: PLC0415 (likewise)
+
     for check in checks:
         width = console.width if console.is_terminal else _UNLIMITED
         said = hanging(f"{' ' * 6}{plain(check.name)}: {plain(check.found, _LONGEST)}", width, 0)
-        line = Text(f"{check.status:<6}", style=_STYLES[check.status])
+        line = Text(f"{check.status:<6}", style=STATUS_STYLES[check.status])
         line.append(said[6:], style="not dim")
         console.print(line, soft_wrap=True)
-        if check.status in {"warn", "fail"} and check.hint:
+        if check.status in {Status.WARN, Status.FAIL} and check.hint:
             hint = hanging(f"{' ' * 6}{plain(check.hint)}", width, 0)
             console.print(Text(hint, style="dim"), soft_wrap=True)
 

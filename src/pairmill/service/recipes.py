@@ -35,7 +35,15 @@ if TYPE_CHECKING:
     from pairmill.recipes.recipe_file import RecipeFile, RecipeStep
     from pairmill.records import Chunk, Completion, Pair, Rejection, Request, Usage
 
-__all__ = ["TriedUnit", "check_lines", "list_lines", "print_unit", "source_of", "write_new"]
+__all__ = [
+    "TriedUnit",
+    "check_lines",
+    "described",
+    "list_lines",
+    "print_unit",
+    "source_of",
+    "write_new",
+]
 
 _ABOUT = {
     "backtranslate": "Pairs with answers rewritten from the chunk, as 'mode' says; the default",
@@ -49,17 +57,24 @@ _LEAST_WIDTH = 30
 _MOST_CONSTANT = 200  # characters of constant text after the first value that get no hint
 
 
-def list_lines(width: int = 80) -> list[str]:
-    """List each recipe's name, description, and maximum calls per unit, wrapped to a width."""
-    names = recipe_names()
-    indent = max(map(len, names)) + 2
-    lines = []
-    for name in names:
+def described() -> dict[str, str]:
+    """Return each recipe's name, with its description and its maximum calls per unit."""
+    found = {}
+    for name in recipe_names():
         if name in library_names():
             recipe = read_recipe_text(library_text(name), f"{name}.yaml")
-            told = f"{recipe.about} ({_calls(recipe.calls)})"
+            found[name] = f"{recipe.about} ({_calls(recipe.calls)})"
         else:
-            told = _ABOUT.get(name, "from an installed package")
+            found[name] = _ABOUT.get(name, "from an installed package")
+    return found
+
+
+def list_lines(width: int = 80) -> list[str]:
+    """List each recipe's name and description, wrapped to a width."""
+    found = described()
+    indent = max(map(len, found)) + 2
+    lines = []
+    for name, told in found.items():
         parts = textwrap.wrap(told, max(width - indent, _LEAST_WIDTH))
         lines.append(f"{name:<{indent}}{parts[0]}")
         lines += [" " * indent + part for part in parts[1:]]

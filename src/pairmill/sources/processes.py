@@ -1,7 +1,7 @@
-"""Child processes of our own: how they are started, what they may know, and their messages.
+"""Our own child processes: how they are started, what they may know, and their messages.
 
-Data from a process that reads hostile pages is decoded by type and validated; anything else is a
-broken frame. Decoding runs no code and builds only the named type.
+Data from a process that reads hostile pages is decoded as a given type and validated; anything else
+is a broken frame. Decoding runs no code and builds only the named type.
 """
 
 from __future__ import annotations
@@ -63,14 +63,14 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class BrokenFrameError(EOFError):
-    """The other side ended within a frame, or before one; or, with a text, it sent no frame."""
+    """The other process ended within or before a frame; with a text, it sent something else."""
 
 
 def write_frame(descriptor: int, value: Any, blobs: Sequence[bytes] = ()) -> None:
-    """Write a value that MessagePack can hold, then bytes as they are.
+    """Write a value as MessagePack, then raw bytes.
 
     Raises:
-        OSError: Nobody reads any more.
+        OSError: The reader is gone.
     """
     body = _encode(value)
     parts = [len(body).to_bytes(_HEAD_BYTES, "big"), body, *blobs]
@@ -87,7 +87,7 @@ def read_frame(descriptor: int, kind: type[T]) -> T:
     """Return the next value, which must be of the given type.
 
     Raises:
-        BrokenFrameError: The other side has ended, or what it sent is no such value.
+        BrokenFrameError: The other process has ended, or sent no such value.
     """
     size = int.from_bytes(read_bytes(descriptor, _HEAD_BYTES), "big")
     if size > _MOST_BYTES:
@@ -100,10 +100,10 @@ def read_frame(descriptor: int, kind: type[T]) -> T:
 
 
 def read_bytes(descriptor: int, size: int) -> bytearray:
-    """Return so many bytes.
+    """Return exactly this many bytes.
 
     Raises:
-        BrokenFrameError: The other side has ended.
+        BrokenFrameError: The other process has ended.
     """
     data = bytearray(size)
     rest = memoryview(data)
@@ -134,13 +134,13 @@ _LAST_WORDS_BYTES = 4096
 
 
 class Process:
-    """One of our modules in its own Python process, which communicates by frames.
+    """A module of pairmill in its own Python process, which communicates by frames.
 
-    Its ``main()`` is called with the numbers of two descriptors as arguments: where frames come
-    from, and where they go. Those are its alone: what a library prints is kept as its last words.
+    Its ``main()`` is called with two descriptor numbers as arguments: one to read frames from, one
+    to write them to. Output that a library prints goes elsewhere and is kept as its last words.
 
     Attributes:
-        inward: The descriptor to write to. It reads the end when this process is gone.
+        inward: The descriptor to write to. The child sees end of file when this process is gone.
         outward: The descriptor to read from.
     """
 
@@ -152,16 +152,16 @@ class Process:
         leads: bool = False,
         environment: tuple[str, ...] = (),
     ) -> None:
-        """Start it.
+        """Start the process.
 
         Args:
-            module: Its name.
+            module: Name of the module.
             stdin: As for ``subprocess``.
-            leads: Ctrl-C in the terminal does not reach it, and it ends with all that it started.
-            environment: Beginnings of the names of variables that it gets beside the usual ones.
+            leads: It leads its own session: Ctrl-C does not reach it, and its children end with it.
+            environment: Prefixes of the names of variables that it gets besides the usual ones.
 
         Raises:
-            InputError: It is not known which program Python is.
+            InputError: The path of the Python interpreter is unknown.
             StoppedError: No process can be started now.
         """
         self._leads = leads
@@ -185,15 +185,15 @@ class Process:
             self._ours = ours.pop_all()
 
     def wait(self) -> int | None:
-        """Let it go once it has said all, so that it is no zombie; return what it ended with."""
+        """Wait for the process to exit after its last frame; return its exit status."""
         with suppress(subprocess.TimeoutExpired):
             return self._child.wait(_END_S)
         return None
 
     def end(self) -> int | None:
-        """Kill it unless it is gone, or about to be; return what it ended with.
+        """Kill the process unless it is exiting; return its exit status.
 
-        None: it did not even end then, as where a disk does not answer.
+        None if it did not end even then, for example because of a disk that does not respond.
         """
         code: int | None = self._child.returncode
         if code is None:
@@ -205,11 +205,11 @@ class Process:
         return code
 
     def close(self) -> None:
-        """Let go of the descriptors of a process that has ended."""
+        """Close the descriptors of a process that has ended."""
         self._ours.close()
 
     def last_words(self) -> str:
-        """Return the last line that it printed, harmless."""
+        """Return the last line that it printed, sanitized."""
         size = self._words.seek(0, os.SEEK_END)
         self._words.seek(max(0, size - _LAST_WORDS_BYTES))
         lines = self._words.read().decode("utf-8", "replace").split("\n")
@@ -223,9 +223,9 @@ class Process:
 
 
 def end_with_parent(lifeline: int, scratch: str | None = None) -> None:
-    """Wait until the pipe ends that only the parent holds open; then end, with all children.
+    """Wait until the parent's end of the pipe closes; then exit, with all children.
 
-    For a thread of a process that was started with ``leads``: it leads a session of its own. A
+    Run it in a thread of a process started with ``leads``, which leads its own session. The
     ``scratch`` folder is removed first.
     """
     while os.read(lifeline, 1):
@@ -243,7 +243,7 @@ def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
 
 
 def _python(module: str, *arguments: str) -> list[str]:
-    """Return the command that calls ``main()`` of a module, found where it would be found here."""
+    """Return the command that calls a module's ``main()`` with this process's import path."""
     if not sys.executable:
         raise InputError("sys.executable is empty, so the reading process cannot be started")
     entries = [entry for entry in sys.path if isinstance(entry, str)]  # import heeds no others
@@ -258,7 +258,7 @@ def _python(module: str, *arguments: str) -> list[str]:
 
 
 def _bury_orphans(group: int) -> None:
-    """Wait for what a killed process had started: it is ours where we are process 1."""
+    """Reap the children of a killed process, which are ours if we are process 1."""
     until = time.monotonic() + _END_S
     with suppress(ChildProcessError):
         while os.waitpid(-group, os.WNOHANG)[0] or time.monotonic() < until:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from tests.unit.output.conftest import make_row
 
 from pairmill.config import load
-from pairmill.output.qc.limits import Status
 from pairmill.output.qc.read import documents_for, pairs_in, read_pairs
 from pairmill.output.qc.report import check, verdict_line
+from pairmill.quality.trust import Status
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from pairmill.quality.trust import (
     agree,
     parse_figures,
     spearman,
-    standing,
+    status_of,
     verdicts,
     weighted_kappa,
 )
@@ -154,10 +154,10 @@ def test_figures_that_are_missing_or_damaged_say_nothing(data: bytes) -> None:
 
 
 def test_a_bound_counts_from_itself_on_in_both_directions() -> None:
-    assert [standing(value, warn=2, fail=4) for value in (1, 2, 3, 4)] == [
+    assert [status_of(value, warn=2, fail=4) for value in (1, 2, 3, 4)] == [
         "ok", "warn", "warn", "fail",
     ]  # fmt: skip
-    assert [standing(value, warn=4, fail=2) for value in (5, 4, 3, 2)] == [
+    assert [status_of(value, warn=4, fail=2) for value in (5, 4, 3, 2)] == [
         "ok", "warn", "warn", "fail",
     ]  # fmt: skip
 

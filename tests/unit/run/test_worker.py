@@ -13,6 +13,7 @@ from pairmill.recipes.repair import Questions
 from pairmill.run.reader import Inbox, Work
 from pairmill.run.stop import Stop
 from pairmill.run.suspects import Suspects
+from pairmill.run.turns import Turns
 from pairmill.run.worker import WorkerContext, work_on
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def shop_with(stop: Stop, write: Any, inbox: Inbox) -> WorkerContext:
         flight=cast("Any", None),
         room=AnswerTokens(),
         suspects=Suspects(writer.put_result, inbox, stop, _is_well),
+        turns=Turns(),
     )
 
 

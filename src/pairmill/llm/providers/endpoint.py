@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pairmill.errors import ConfigError, Kind
+from pairmill.config import SECRET_HEADER
+from pairmill.errors import ConfigError, Kind, ProviderError
 from pairmill.llm.providers.dialect import Refusal
 from pairmill.llm.providers.profile import (
     GENERIC,
@@ -22,11 +23,12 @@ from pairmill.llm.providers.profile import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from pairmill.clock import Clock
     from pairmill.config import PoolSettings, Settings
     from pairmill.llm.providers.profile import KeySource
+    from pairmill.llm.providers.provider import ProviderReply
 
 __all__ = [
     "DEFAULT_BASE_URL",
@@ -306,14 +308,30 @@ class RenewedKey:
         self._until = self._clock.monotonic() + _FRESH_S
         return self._key
 
+    async def ask(
+        self, use: Callable[[str], bool], ask: Callable[[], Awaitable[ProviderReply]]
+    ) -> ProviderReply:
+        """Ask with a current key, and once more with a new one if it was refused.
+
+        Args:
+            use: Sends this key from now on; returns whether it is a new one.
+            ask: Makes the call.
+
+        Raises:
+            ConfigError: The function returned no key.
+            ProviderError: The call failed.
+        """
+        use(await self.get())
+        try:
+            return await ask()
+        except ProviderError as error:
+            if error.kind is not Kind.AUTH or not use(await self.get_new()):
+                raise
+        return await ask()
+
 
 def secrets_of(endpoint: Endpoint) -> tuple[str, ...]:
     """Return the texts that no message may repeat: the key, and values of secret headers."""
     key = endpoint.key.reveal()
-    hidden = [text for name, text in endpoint.options.headers.items() if _is_secret(name)]
+    hidden = [text for name, text in endpoint.options.headers.items() if SECRET_HEADER.search(name)]
     return tuple(filter(None, (key, *hidden)))
-
-
-def _is_secret(header: str) -> bool:
-    words = ("authorization", "key", "token", "secret", "cookie")
-    return any(word in header.lower() for word in words)

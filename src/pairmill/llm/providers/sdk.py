@@ -11,12 +11,13 @@ import os
 import socket
 import ssl
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 import httpx2
 
-from pairmill.errors import Kind, ProviderError
+from pairmill.errors import ProviderError
 from pairmill.llm.masking import hide_in_headers
 from pairmill.llm.providers import failures
 from pairmill.llm.providers.bodies import unpack
@@ -116,15 +117,8 @@ class SdkProvider:
         await self._client.close()
 
     async def _ask_with_fresh_key(self, content: bytes) -> ProviderReply:
-        """Ask with a current key, and again with a new one if it was refused."""
         assert self._keys is not None  # noqa: S101 (else this is not called)
-        self._renew(await self._keys.get())
-        try:
-            return await self._ask(content)
-        except ProviderError as error:
-            if error.kind is not Kind.AUTH or not self._renew(await self._keys.get_new()):
-                raise
-        return await self._ask(content)
+        return await self._keys.ask(self._renew, partial(self._ask, content))
 
     def _renew(self, key: str) -> bool:
         """Renew the key; return whether it changed."""

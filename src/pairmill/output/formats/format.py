@@ -95,6 +95,8 @@ class Format:
         tasks: The tasks of rows that it can hold; rows of another are dropped as ``task_NAME``.
         needs: Name of a recipe's field without which a row makes no record; dropped as
             ``no_NAME``.
+        shows: Name of a row's text that only this format shows; it is chosen for rows that have it.
+        made_for: The task whose rows it is chosen for.
         system: Where a row's system text is: in a place of its ``own``; nowhere, but there is a
             ``prompt`` that it can be put before; or ``none``.
         passage: Where a passage stands that a row is opened with: in the ``prompt``, ``apart`` from
@@ -117,6 +119,8 @@ class Format:
     paired: bool = False
     tasks: frozenset[str] = frozenset({"pair", "question"})
     needs: str | None = None
+    shows: str | None = None
+    made_for: str | None = None
     system: Literal["own", "prompt", "none"] = "prompt"
     passage: Literal["prompt", "apart", "none"] = "none"
     added: tuple[str, ...] = ()

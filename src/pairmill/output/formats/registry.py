@@ -16,11 +16,12 @@ from pairmill.output.formats.text import TEXT
 from pairmill.output.formats.triplets import TRIPLETS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from pairmill.output.formats.format import Format
+    from pairmill.recipes.recipe import Recipe
 
-__all__ = ["FORMATS", "find_format", "hint_for"]
+__all__ = ["FORMATS", "choose_formats", "find_format", "hint_for"]
 
 FORMATS: dict[str, Format] = {
     item.name: item
@@ -58,3 +59,27 @@ def hint_for(dropped: Iterable[str]) -> str:
     tasks = {reason.removeprefix("task_") for reason in dropped if reason.startswith("task_")}
     fitting = [name for name, item in FORMATS.items() if tasks & item.tasks and not item.needs]
     return f"; formats that hold such rows: {', '.join(fitting)}" if tasks else ""
+
+
+def choose_formats(recipe: Recipe) -> tuple[str, ...]:
+    """Return the names of the formats to recommend for a recipe's rows, best one first.
+
+    A recipe in Python does not say what it writes; it gets the usual format.
+    """
+    rules = recipe.origin.rows if recipe.origin else ()
+    chosen = [_choose(rule.task, {*rule.texts, *rule.fields}) for rule in rules]
+    return tuple(dict.fromkeys(chosen)) or (next(iter(FORMATS)),)
+
+
+def _choose(task: str, holds: Collection[str]) -> str:
+    """Return the format that keeps most of rows of a task, which have these texts and fields."""
+
+    def fit(item: Format) -> tuple[bool, bool, bool]:
+        return item.needs in holds, item.shows in holds, item.made_for == task
+
+    fitting = [
+        item
+        for item in FORMATS.values()
+        if task in item.tasks and not item.paired and (item.needs is None or item.needs in holds)
+    ]
+    return max(fitting, key=fit).name

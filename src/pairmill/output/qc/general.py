@@ -19,7 +19,8 @@ from pairmill.output.qc.tasks import (
     stands_alone,
 )
 from pairmill.quality.phrases import fold, phrases_of
-from pairmill.quality.text import FUNCTION_WORDS, count_words, words
+from pairmill.quality.text import count_words, words
+from pairmill.quality.word_lists import FUNCTION_WORDS
 from pairmill.quality.wording import find_chatter, find_cut, find_reference, quote
 
 if TYPE_CHECKING:

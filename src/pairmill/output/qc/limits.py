@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-__all__ = ["BY_NATURE", "DROPPED", "LIMITS", "Limit", "Status"]
+from pairmill.quality.trust import Status
 
-
-class Status(StrEnum):
-    """Status of a figure; ``info`` if there is no good or bad in data of this kind."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-    INFO = "info"
+__all__ = ["BY_NATURE", "DROPPED", "LIMITS", "Limit"]
 
 
 @dataclass(frozen=True, slots=True)

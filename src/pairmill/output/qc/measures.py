@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from pairmill.output.qc.general import find_cut_end, find_leftovers, find_pointer, find_refused
 from pairmill.output.qc.tasks import is_arithmetic, is_code, names_language
@@ -272,7 +273,7 @@ class _Inspector:
         return f"the answer is in {found}, the instruction in {expected}"
 
     def _spoken(self, text: Prepared) -> str | None:
-        if self.usual and is_confirmed(text.vocabulary, self.usual):
+        if self.usual and is_confirmed(text, self.usual):
             return self.usual
         if is_strange_script(text.text):
             return UNDETERMINED

@@ -19,11 +19,12 @@ from rich.text import Text
 
 from pairmill.errors import UsageError
 from pairmill.output.qc.library import Library
-from pairmill.output.qc.limits import BY_NATURE, LIMITS, Status
+from pairmill.output.qc.limits import BY_NATURE, LIMITS
 from pairmill.output.qc.measures import choose_profile, measure
 from pairmill.output.qc.variety import Profile
 from pairmill.plain import plain
 from pairmill.quality.filters import prompt_terms
+from pairmill.quality.trust import STATUS_STYLES, Status
 from pairmill.store.verdict import RunVerdict
 
 if TYPE_CHECKING:
@@ -325,7 +326,6 @@ def _skipped(unchecked: Mapping[str, str]) -> tuple[str, ...]:
 
 
 WIDTH = 120  # where there is no terminal
-_STYLES = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red", Status.INFO: "dim"}
 _EVERY_S = 5.0
 
 
@@ -358,7 +358,7 @@ def print_report(report: Report, *, as_json: bool, console: Console | None = Non
         table.add_column(name, justify="right" if name == "found" else "left", vertical="top")
     for metric in report.by_severity:
         table.add_row(
-            Text(metric.status.value, style=_STYLES[metric.status]),
+            Text(metric.status.value, style=STATUS_STYLES[metric.status]),
             Text(_label(metric)),
             Text(shown(metric)),
             Text(_advice(metric), style="dim"),

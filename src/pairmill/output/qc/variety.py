@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pairmill.output.qc.tasks import languages_named
 from pairmill.quality.duplicates import Item, find_alike, find_duplicates, group, jaccard, shingles
-from pairmill.quality.text import ENGLISH, FUNCTION_WORDS, is_spaceless, words
+from pairmill.quality.text import is_spaceless, words
 from pairmill.quality.thresholds import LEAST_JACCARD
+from pairmill.quality.word_lists import ENGLISH, FUNCTION_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

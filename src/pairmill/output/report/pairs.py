@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from pairmill.output.marks.overlay import NO_MARKS, reject_key
 from pairmill.output.marks.rescue import row_of_reject
 from pairmill.output.markup import page_text
-from pairmill.output.qc.limits import Status
 from pairmill.output.rows import (
     Place,
     complete_lines,
@@ -20,6 +19,7 @@ from pairmill.output.rows import (
 )
 from pairmill.output.sample import Reservoir
 from pairmill.quality.language import identify
+from pairmill.quality.trust import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

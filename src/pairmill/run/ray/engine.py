@@ -27,6 +27,7 @@ from pairmill.errors import (
     UsageError,
 )
 from pairmill.events import Bus, Notice
+from pairmill.output.formats.registry import choose_formats
 from pairmill.partition import Partition, find_parts
 from pairmill.recipes.registry import make_recipe
 from pairmill.run.monitor import watch_loop
@@ -40,7 +41,7 @@ from pairmill.run.ray.merged import (
 )
 from pairmill.run.ray.part import SEEN, PartEnd, PartsProgress, PartTask
 from pairmill.run.stop import Stop, listen
-from pairmill.run.summary import Summary, fitting_formats
+from pairmill.run.summary import Summary
 from pairmill.share.objects import ServedPlace
 from pairmill.sources.files import STANDARD_INPUT, check_inputs
 from pairmill.store.files import atomic_write
@@ -351,7 +352,7 @@ def _conclude(
         calls=account.totals.calls,
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
-        formats=fitting_formats(make_recipe(settings)),
+        formats=choose_formats(make_recipe(settings)),
         store=settings.store or "",
     )
 

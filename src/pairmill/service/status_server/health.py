@@ -137,8 +137,9 @@ def describe_run(view: RunView) -> dict[str, Any]:
     """Return the state of a run as plain JSON values.
 
     Returns:
-        The fields of `RunProgress`; ``pools`` with the fields of their gate; ``max_usd`` and
-        ``max_total_tokens``, the caps; ``folder`` and ``model``. Infinite waits are None.
+        The fields of `RunProgress`; ``pools`` with ``quota_used`` and the fields of their gate;
+        ``max_usd`` and ``max_total_tokens``, the caps; ``folder`` and ``model``. Infinite waits are
+        None.
     """
     settings = view.settings
     pools = []
@@ -147,7 +148,9 @@ def describe_run(view: RunView) -> dict[str, Any]:
         gate["cause"] = plain(pool.gate.cause, 200)
         if math.isinf(pool.gate.paused_s):
             gate["paused_s"] = None
-        pools.append({"name": pool.name, "model": pool.model, "alive": pool.is_alive, **gate})
+        used = None if pool.quota_used is None else round(pool.quota_used, 4)
+        named = {"name": pool.name, "model": pool.model, "alive": pool.is_alive}
+        pools.append({**named, "quota_used": used, **gate})
     return {
         "folder": str(view.folder),
         "model": settings.model,

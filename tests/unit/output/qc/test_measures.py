@@ -10,9 +10,10 @@ import pytest
 from tests.unit.quality.corpus import Example, make_examples, stray_answer
 
 from pairmill.errors import InputError, UsageError
-from pairmill.output.qc.limits import LIMITS, Status
+from pairmill.output.qc.limits import LIMITS
 from pairmill.output.qc.read import PairRow, Pairs
 from pairmill.output.qc.report import Report, check, failures, render, to_json
+from pairmill.quality.trust import Status
 from pairmill.records import Document, digest
 
 COUNT = 500
