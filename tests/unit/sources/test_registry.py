@@ -103,7 +103,10 @@ def test_front_matter_and_first_heading_give_the_title(read: Callable[..., Read]
     assert plain.title is None
 
 
-_PACKERS = {"bz2": ("bzip2", bz2.compress), "xz": ("xz", lzma.compress)}
+_PACKERS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "bz2": ("bzip2", bz2.compress),
+    "xz": ("xz", lzma.compress),
+}
 
 
 @pytest.mark.parametrize("ending", _PACKERS)
