@@ -23,7 +23,7 @@ from pairmill.quality.grounding import (
     unseen_single_names,
 )
 from pairmill.quality.language import _has_own_words, is_confirmed
-from pairmill.quality.support import measure_support
+from pairmill.quality.support import SupportSignals, measure_support
 from pairmill.quality.text import Prepared, count_words, prepare, shared_content
 from pairmill.recipes.checks import CheckJob, Checks, ChunkText, PairText, judge
 from pairmill.sources import characters
@@ -64,6 +64,8 @@ def sources_with_answers(draw: st.DrawFn) -> tuple[str, str, str]:
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, max(len(text) - 1, 0)))
         parts.append(text[at : at + draw(st.integers(10, 150))])
+    if draw(st.booleans()):
+        parts.append(" ".join(draw(st.permutations(text.split()[:30]))))
     return text, heading, draw(st.sampled_from([" ", "", ". "])).join(draw(st.permutations(parts)))
 
 
@@ -128,7 +130,7 @@ def test_verdicts_and_what_the_canary_sees_are_the_references(
 
 def test_most_examples_share_runs_negations_or_numbers() -> None:
     """The generator must make what the loops count; without that, equal results say nothing."""
-    seen: list[tuple[bool, bool, bool]] = []
+    seen: list[tuple[bool, ...]] = []
 
     @settings(deadline=None, max_examples=150, database=None, derandomize=True)
     @given(sources_with_answers())
@@ -151,6 +153,41 @@ def test_most_examples_share_runs_negations_or_numbers() -> None:
     assert runs > 1 / 3
     assert neighbours > 1 / 20
     assert unseen > 1 / 10
+
+
+_OPPOSITES = {"hot": "cold", "full": "empty", "longer": "shorter", "before": "after",
+              "more": "less", "always": "never", "first": "last", "open": "closed"}  # fmt: skip
+_TALK = st.lists(
+    st.sampled_from([*_OPPOSITES, *_OPPOSITES.values(), "oil", "lamp", "oven", "burns", "winter",
+                     "night", "smells", "the", "of", "not"]),
+    min_size=12, max_size=40,
+)  # fmt: skip
+
+
+def test_opposites_are_counted_as_by_the_reference() -> None:
+    counts = []
+    turned = {**_OPPOSITES, **{other: one for one, other in _OPPOSITES.items()}}
+
+    @settings(deadline=None, max_examples=200, derandomize=True, database=None)
+    @given(_TALK, st.lists(st.booleans(), min_size=40, max_size=40))
+    def look(said: list[str], swaps: list[bool]) -> None:
+        answer = [
+            turned.get(word, word) if swap else word
+            for word, swap in zip(said, swaps, strict=False)
+        ]
+
+        def measured() -> SupportSignals | None:
+            chunk = prepare_chunk(" ".join(said), language="en")
+            return measure_support(prepare_pair("Why?", " ".join(answer)), chunk)
+
+        fast = measured()
+        with speedups.reference():
+            assert fast == measured()
+        counts.append((fast.opposed, fast.strayed) if fast else (0, 0))
+
+    look()
+    opposed, strayed = (sum(map(bool, column)) for column in zip(*counts, strict=True))
+    assert min(opposed, strayed) > len(counts) / 5
 
 
 def test_a_lexicon_that_is_full_starts_again_and_keeps_its_answers() -> None:
@@ -182,6 +219,10 @@ def test_what_goes_wrong_in_a_description_is_raised() -> None:
     for call in (text.neighbours, text.fragments, text.negations, text.shared):
         with pytest.raises(TypeError):
             call("no text")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="five"):
+        text.opposed(text)  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match="opposite"):
+        text.opposed(text, text, speedups.word_table(["copper", "kettles"]), text, text)
     with pytest.raises(ValueError, match="flag"):
         text.count(99)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pairmill.errors import InputError, StoppedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -30,6 +31,16 @@ _LINES = """
 CREATE TABLE IF NOT EXISTS lines(site INTEGER, line INTEGER, number INTEGER,
   PRIMARY KEY(site, line)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS cleaned(name INTEGER PRIMARY KEY, number INTEGER);
+"""
+_RECORD = """
+CREATE TABLE IF NOT EXISTS record_of(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS record_files(number INTEGER PRIMARY KEY, path BLOB, label TEXT,
+  before BLOB);
+CREATE TABLE IF NOT EXISTS record_seals(mark INTEGER, file INTEGER, start INTEGER, until INTEGER,
+  digest BLOB);
+CREATE TABLE IF NOT EXISTS record_stretches(mark INTEGER PRIMARY KEY, file INTEGER, line INTEGER,
+  until INTEGER, chunks BLOB, notes BLOB);
+CREATE TABLE IF NOT EXISTS record_states(mark INTEGER PRIMARY KEY, state BLOB);
 """
 _CACHE_KIB = 65_536  # of near duplicates, which are looked for all over the file
 _SMALL_CACHE_KIB = 4_096
@@ -84,6 +95,8 @@ class IntakeFile:
         for kind in ("chunk", "document"):
             self._connection.executescript(_SCHEMA.format(kind=kind))
         self._connection.executescript(_LINES)
+        if is_own:
+            self._connection.executescript(_RECORD)
         if not is_own and path.exists():
             with suppress(sqlite3.Error):  # of a folder that was begun without it
                 run("ATTACH ? AS base", (f"{path.absolute().as_uri()}?mode=ro",))
@@ -121,6 +134,13 @@ class IntakeFile:
             found = self._views[query] = self._with_base(query)
         try:
             return self._connection.execute(found, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._fault(error) from None
+
+    def each(self, query: str) -> Iterator[tuple[Any, ...]]:
+        """Yield what a query finds, in bounded memory; see `rows`."""
+        try:
+            yield from self._connection.execute(query)
         except sqlite3.Error as error:
             raise self._fault(error) from None
 

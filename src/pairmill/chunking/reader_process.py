@@ -52,7 +52,10 @@ class ReaderProcess:
         self._is_closed = False
         stdin = None if STANDARD_INPUT in job.inputs else subprocess.DEVNULL
         environment = credentials_for(job.inputs)
-        self._process = Process(_MODULE, stdin=stdin, leads=True, environment=environment)
+        variables = {"PYTHONHASHSEED": str(job.hash_seed)} if job.record_key else {}
+        self._process = Process(
+            _MODULE, stdin=stdin, leads=True, environment=environment, variables=variables
+        )
         with ExitStack() as undo:
             undo.callback(self.close)
             _widen(self._process.outward)

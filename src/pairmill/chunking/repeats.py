@@ -139,17 +139,21 @@ class RepeatIndex:
     particular one, ask about it first.
     """
 
-    def __init__(self, file: IntakeFile, kind: str, least: float | None) -> None:
+    def __init__(
+        self, file: IntakeFile, kind: str, least: float | None, *, keeps_from: int | None = None
+    ) -> None:
         """Begin a start.
 
         Args:
             file: The run folder's own, or one that looks at it.
             kind: ``chunk`` or ``document``.
             least: Similarity from which on two texts are alike; None: only if they are equal.
+            keeps_from: Whether to keep in the file which texts were seen: those of documents up to
+                this number are known already. None: not.
         """
         self._file = file
         self._least = least
-        self._seen = _SeenTexts(file, kind)
+        self._seen = _SeenTexts(file, kind, keeps_from)
         self._known = f"SELECT id, similarity FROM @{kind}_names WHERE name = ?"
         self._source = f"SELECT source FROM @{kind}_texts WHERE id = ?"
         self._sketch = f"SELECT source, sketch FROM @{kind}_texts WHERE id = ?"
@@ -164,19 +168,26 @@ class RepeatIndex:
         (last,) = file.rows(f"SELECT MAX(id) FROM @{kind}_texts")
         self._next = (last[0] or 0) + 1
 
-    def check(self, digest: str, make: Callable[[], Sketch[int]], source: str) -> Repeat | None:
+    def flush(self) -> None:
+        """Write which texts were seen; it is durable with the file's next commit."""
+        self._seen.flush()
+
+    def check(
+        self, digest: str, make: Callable[[], Sketch[int]], source: str, mark: int = 0
+    ) -> Repeat | None:
         """Return what a text repeats; None: it is new, or was kept before. Records it as seen.
 
         Args:
             digest: Of the text, as hex digits.
             make: Makes its sketch, if the digest does not decide.
             source: Where it was read.
+            mark: Number of its document.
 
         Raises:
             InputError: The file is damaged, or the disk is full.
         """
         name = text_name(digest)
-        first = self._seen.add(name, source)
+        first = self._seen.add(name, source, mark)
         if first is not None:
             return Repeat(first, 1.0)
         if self._least is None:
@@ -227,30 +238,50 @@ class _SeenTexts:
     texts that they are new, so that the table is only written, some thousands at a time.
     """
 
-    def __init__(self, file: IntakeFile, kind: str) -> None:
+    def __init__(self, file: IntakeFile, kind: str, keeps_from: int | None = None) -> None:
         self._file = file
         self._bits = bytearray(_FILTER_BITS // 8)
-        self._latest: dict[int, str] = {}
-        file.run(f"CREATE TEMP TABLE {kind}_seen(name INTEGER PRIMARY KEY, source TEXT)")
-        self._write = f"INSERT INTO temp.{kind}_seen VALUES (?, ?)"
-        self._look = f"SELECT source FROM temp.{kind}_seen WHERE name = ?"
+        self._latest: dict[int, tuple[str, int]] = {}
+        table = f"{'temp' if keeps_from is None else 'main'}.{kind}_seen"
+        if not keeps_from:
+            file.run(f"DROP TABLE IF EXISTS {table}")
+        file.run(
+            f"CREATE TABLE IF NOT EXISTS {table}"
+            "(name INTEGER PRIMARY KEY, source TEXT, mark INTEGER)"
+        )
+        if keeps_from:
+            file.run(f"DELETE FROM {table} WHERE mark > ?", keeps_from)
+            for (name,) in file.each(f"SELECT name FROM {table}"):
+                self._mark(name)
+        self._write = f"INSERT INTO {table} VALUES (?, ?, ?)"
+        self._look = f"SELECT source FROM {table} WHERE name = ?"
 
-    def add(self, name: int, source: str) -> str | None:
+    def _mark(self, name: int) -> None:
+        one, other = name % _FILTER_BITS, (name >> 32) % _FILTER_BITS
+        self._bits[one >> 3] |= 1 << (one & 7)
+        self._bits[other >> 3] |= 1 << (other & 7)
+
+    def flush(self) -> None:
+        """Write what was added last."""
+        rows = [(name, *of) for name, of in sorted(self._latest.items())]
+        self._file.run_many(self._write, rows)
+        self._latest.clear()
+
+    def add(self, name: int, source: str, mark: int = 0) -> str | None:
         """Add a text and return None; or return where it was read first."""
         bits = self._bits
         one, other = name % _FILTER_BITS, (name >> 32) % _FILTER_BITS  # parts of a digest
         if bits[one >> 3] >> (one & 7) & bits[other >> 3] >> (other & 7) & 1:
             if name in self._latest:
-                return self._latest[name]
+                return self._latest[name][0]
             found = self._file.rows(self._look, name)
             if found:
                 return str(found[0][0])
         bits[one >> 3] |= 1 << (one & 7)
         bits[other >> 3] |= 1 << (other & 7)
-        self._latest[name] = source
+        self._latest[name] = (source, mark)
         if len(self._latest) >= _WRITTEN:
-            self._file.run_many(self._write, sorted(self._latest.items()))
-            self._latest.clear()
+            self.flush()
         return None
 
 

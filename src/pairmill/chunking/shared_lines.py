@@ -21,16 +21,20 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+import msgspec
+
 from pairmill.chunking.repeats import text_name
 from pairmill.sources.fences import fenced_ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from pairmill.chunking.intake_file import IntakeFile
     from pairmill.records import Document
 
 __all__ = ["KeyCounts", "SharedLines", "site_of"]
+
+_encode = msgspec.msgpack.Encoder().encode
 
 _ROOM = 3  # places for each key, so that the first or second one that is looked at is the one
 _MOST_FILLED = 0.6
@@ -79,6 +83,23 @@ class KeyCounts:
         while (held := once[place]) != key and held:
             place = (place + 1) & mask
         return place
+
+    def state(self) -> tuple[bytes, bytes, bytes]:
+        """Return the keys seen once, the others, and how often these were seen; see `restore`."""
+        repeated = self._repeated
+        once = array("q", [key for key in filter(None, self._once) if key not in repeated])
+        return (
+            once.tobytes(),
+            array("q", repeated).tobytes(),
+            array("q", repeated.values()).tobytes(),
+        )
+
+    def restore(self, state: Sequence[bytes]) -> None:
+        """Go on from a state, in a process that hashes texts as the one that had it."""
+        once, keys, counts = (array("q", part) for part in state)
+        self._clear()
+        self._repeated = dict(zip(keys, counts, strict=True))
+        self.add(once)
 
     def has(self, key: int, least: float) -> bool:
         """Return whether a key was seen at least ``times`` times, which must be more than 1."""
@@ -150,6 +171,19 @@ class SharedLines:
             self._shared[line] = number
             self._sites.add(site)
         self._is_first_start = not self._shared
+
+    def state(self) -> bytes:
+        """Return what was counted; see `restore`."""
+        sites, counts = array("q", self._documents), array("q", self._documents.values())
+        return _encode((self._counts.state(), sites.tobytes(), counts.tobytes()))
+
+    def restore(self, state: bytes) -> None:
+        """Go on counting from a state, in a process that hashes texts as the one that had it."""
+        counted, sites, counts = msgspec.msgpack.decode(
+            state, type=tuple[tuple[bytes, bytes, bytes], bytes, bytes]
+        )
+        self._counts.restore(counted)
+        self._documents = Counter(dict(zip(array("q", sites), array("q", counts), strict=True)))
 
     def count(self, document: Document) -> LineCounts:
         """Take a document's lines into account, and return what to give `strip` with it."""

@@ -15,7 +15,8 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { FLAGS = 8, REACH = 5, NEGATION_REACH = 4, NEAR_DIGITS = 2 };
+enum { FLAGS = 8, REACH = 5, STEP = 2, AROUND = 3, SIDES = 2, NEGATION_REACH = 4, NEAR_DIGITS = 2 };
+enum { LEAST_SHARED = 2 }; /* stems beside a function word that stand beside its opposite */
 enum { NEGATION = 4 }; /* number of the flag, as in speedups.py */
 
 /* ---- hashes: multiply 64 by 64 bits and fold the halves, as in wyhash (public domain) ---- */
@@ -442,13 +443,13 @@ static PyObject *text_shared(PyObject *object, PyObject *const *args, Py_ssize_t
     return PyLong_FromLong(count_shared((Text *)object, (Text *)args[0], more));
 }
 
-/* Whether a place of `behind` follows one of `before` within REACH content words. */
-static int follows(const Index *index, int32_t before, int32_t behind)
+/* Whether a place of `behind` follows one of `before` within `most` content words. */
+static int follows(const Index *index, int32_t before, int32_t behind, int32_t most)
 {
     while (before >= 0 && behind >= 0) {
         if (behind <= before)
             behind = index->nexts[behind];
-        else if (behind - before <= REACH)
+        else if (behind - before <= most)
             return 1;
         else
             before = index->nexts[before];
@@ -456,7 +457,42 @@ static int follows(const Index *index, int32_t before, int32_t behind)
     return 0;
 }
 
-/* neighbours: (near in either order, near in the answer's order, longest run of those that are not) */
+/* Whether the text has a stem two places behind another, and never `here` between them. */
+static int has_other_between(const Text *text, int32_t before, uint64_t here, uint64_t behind)
+{
+    int found = 0;
+    for (; before >= 0; before = text->by_stem.nexts[before])
+        if (before + 2 < text->n_stems && text->stems[before + 2] == behind) {
+            if (text->stems[before + 1] == here)
+                return 0;
+            found = 1;
+        }
+    return found;
+}
+
+enum { LINKED = 1, STEPPED = 2 }; /* neighbours: both in the text, and following each other there */
+
+static int is_parted(const unsigned char *links, int32_t at) { return links[at] == LINKED; }
+
+/* (words between two others that the text has another between, words that follow neither neighbour) */
+static void out_of_place(const Text *self, const Text *source, const unsigned char *links,
+                         int32_t *strayed, int32_t *isolated)
+{
+    const Index *index = &source->by_stem;
+    int32_t last = self->n_stems - 1;
+    for (int32_t at = 1; at < last; at++) {
+        if (!is_parted(links, at - 1) && !is_parted(links, at))
+            continue;
+        if (links[at - 1] & LINKED && links[at] & LINKED)
+            *strayed += has_other_between(source, index_first(index, self->stems[at - 1]),
+                                          self->stems[at], self->stems[at + 1]);
+        *isolated += is_parted(links, at - 1) && is_parted(links, at) && at > 1 && at < last - 1
+                     && links[at - 2] & STEPPED && links[at + 1] & STEPPED;
+    }
+}
+
+/* neighbours: (near in either order, near in the answer's order, longest run of those that are not,
+   both in the source, of these apart, strayed words, isolated words) */
 static PyObject *text_neighbours(PyObject *object, PyObject *source)
 {
     const Text *self = (Text *)object;
@@ -465,20 +501,33 @@ static PyObject *text_neighbours(PyObject *object, PyObject *source)
         return NULL;
     }
     const Index *index = &((Text *)source)->by_stem;
-    int32_t near = 0, ahead = 0, gap = 0, longest = 0;
+    int32_t near = 0, ahead = 0, gap = 0, longest = 0, linked = 0, parted = 0;
+    int32_t strayed = 0, isolated = 0;
+    unsigned char *links = PyMem_Calloc(self->n_stems + 1, 1);
+    if (!links)
+        return PyErr_NoMemory();
     int32_t one = self->n_stems ? index_first(index, self->stems[0]) : -1;
     for (int32_t place = 1; place < self->n_stems; place++) {
         int32_t other = index_first(index, self->stems[place]);
-        int is_ahead = follows(index, one, other);
-        int is_near = is_ahead || follows(index, other, one);
+        int is_ahead = follows(index, one, other, REACH);
+        int is_near = is_ahead || follows(index, other, one, REACH);
         near += is_near;
         ahead += is_ahead;
         gap = is_near ? 0 : gap + 1;
         if (gap > longest)
             longest = gap;
+        if (one >= 0 && other >= 0) {
+            int is_stepped = is_ahead && follows(index, one, other, STEP);
+            links[place - 1] = is_stepped ? LINKED | STEPPED : LINKED;
+            linked++;
+            parted += !is_stepped;
+        }
         one = other;
     }
-    return Py_BuildValue("iii", near, ahead, longest);
+    if (parted)
+        out_of_place(self, (Text *)source, links, &strayed, &isolated);
+    PyMem_Free(links);
+    return Py_BuildValue("iiiiiii", near, ahead, longest, linked, parted, strayed, isolated);
 }
 
 /* fragments (Grusky and others 2018): (words in shared runs, squares of their lengths, longest run) */
@@ -548,6 +597,117 @@ static PyObject *text_negations(PyObject *object, PyObject *source)
     return PyLong_FromLong(found);
 }
 
+static int negates(const Text *self, uint64_t stem)
+{
+    return self->counts[NEGATION] && is_negated(self, stem, self->n_words);
+}
+
+/* Whether the source has a stem near one of those beside a place of the answer. */
+static int is_beside(const Text *self, int32_t at, const Text *source, uint64_t stem)
+{
+    const Index *index = &source->by_stem;
+    int32_t there = index_first(index, stem);
+    for (int32_t side = at - SIDES; there >= 0 && side <= at + SIDES; side++) {
+        if (side < 0 || side == at || side >= self->n_stems)
+            continue;
+        int32_t beside = index_first(index, self->stems[side]);
+        if (follows(index, beside, there, AROUND) || follows(index, there, beside, AROUND))
+            return 1;
+    }
+    return 0;
+}
+
+/* Whether the source has an opposite of a stem, and not the stem, where the answer has the stem. */
+static int is_opposed(const Text *self, int32_t at, const Text *source, const Text *ones, const Text *others)
+{
+    uint64_t stem = self->stems[at];
+    int32_t pair = index_first(&ones->by_stem, stem);
+    if (pair < 0 || negates(self, stem) || negates(source, stem) || is_beside(self, at, source, stem))
+        return 0;
+    for (; pair >= 0; pair = ones->by_stem.nexts[pair]) {
+        uint64_t other = others->stems[pair];
+        if (is_beside(self, at, source, other) && !negates(self, other) && !negates(source, other))
+            return 1;
+    }
+    return 0;
+}
+
+/* The different stems of the words near one, without its own; return how many. */
+static int stems_near(const Text *self, int32_t at, uint64_t *found)
+{
+    int count = 0;
+    for (int32_t place = at - AROUND; place <= at + AROUND; place++) {
+        uint64_t stem = place < 0 || place >= self->n_words ? 0 : self->word_stems[place];
+        int is_new = stem && stem != self->word_stems[at];
+        for (int known = 0; known < count; known++)
+            is_new = is_new && found[known] != stem;
+        if (is_new)
+            found[count++] = stem;
+    }
+    return count;
+}
+
+/* The most of some stems that stand near one place of a word in the source. */
+static int most_shared(const Text *source, uint64_t word, const uint64_t *stems, int count)
+{
+    uint64_t near[2 * AROUND + 1];
+    int most = 0;
+    for (int32_t at = index_first(&source->by_word, word); at >= 0; at = source->by_word.nexts[at]) {
+        int shared = 0, total = stems_near(source, at, near);
+        for (int one = 0; one < count; one++)
+            for (int other = 0; other < total; other++)
+                shared += stems[one] == near[other];
+        if (shared > most)
+            most = shared;
+    }
+    return most;
+}
+
+/* Whether the source has an opposite of a function word with more of what stands near the word. */
+static int says_opposite(const Text *self, uint64_t word, const Text *source, const Text *ones, const Text *others)
+{
+    uint64_t near[2 * AROUND + 1];
+    for (int32_t at = index_first(&self->by_word, word); at >= 0; at = self->by_word.nexts[at]) {
+        int most = 0, count = stems_near(self, at, near);
+        for (int32_t pair = index_first(&ones->by_word, word); pair >= 0; pair = ones->by_word.nexts[pair]) {
+            int shared = most_shared(source, others->words[pair], near, count);
+            if (shared > most)
+                most = shared;
+        }
+        if (most >= LEAST_SHARED && most > most_shared(source, word, near, count))
+            return 1;
+    }
+    return 0;
+}
+
+/* opposed: words of the first of which the source has the opposite in the same place */
+static PyObject *text_opposed(PyObject *object, PyObject *const *args, Py_ssize_t count)
+{
+    const Text *self = (Text *)object;
+    for (Py_ssize_t at = 0; at < count; at++)
+        if (Py_TYPE(args[at]) != Py_TYPE(object))
+            count = 0;
+    if (count != 5) {
+        PyErr_SetString(PyExc_TypeError, "five texts are needed");
+        return NULL;
+    }
+    const Text *source = (Text *)args[0], *ones = (Text *)args[1], *others = (Text *)args[2];
+    const Text *little = (Text *)args[3], *others_little = (Text *)args[4];
+    if (ones->n_stems != others->n_stems || little->n_words != others_little->n_words) {
+        PyErr_SetString(PyExc_ValueError, "each word needs one opposite");
+        return NULL;
+    }
+    long found = 0;
+    for (int32_t at = 0; at < self->n_stems; at++)
+        found += is_opposed(self, at, source, ones, others);
+    for (int32_t at = 0; at < self->by_word.count; at++) {
+        uint64_t word = self->by_word.keys[at];
+        found += index_first(&little->by_word, word) >= 0
+                 && says_opposite(self, word, source, little, others_little);
+    }
+    return PyLong_FromLong(found);
+}
+
 static int has_number(const Text *self, uint64_t number, int32_t end)
 {
     for (int32_t at = 0; at < end; at++)
@@ -595,7 +755,10 @@ static PyMethodDef text_methods[] = {
      "shared(other, more=None): different stems of this one that one of the others holds."},
     {"neighbours", text_neighbours, METH_O,
      "neighbours(source): neighbouring stems near each other in the source: (in either order, in "
-     "this order, longest run of those that are not)."},
+     "this order, longest run of those that are not, both there, of these apart, strayed, isolated)."},
+    {"opposed", (PyCFunction)(void (*)(void))text_opposed, METH_FASTCALL,
+     "opposed(source, ones, others, little_ones, little_others): words whose opposite stands in "
+     "their place in the source; the others are the opposites of the ones, word by word."},
     {"fragments", text_fragments, METH_O,
      "fragments(source): runs shared with the source: (words, sum of squares, longest)."},
     {"negations", text_negations, METH_O, "negations(source): stems negated here alone."},
@@ -637,7 +800,7 @@ static int add_type(PyObject *module, PyType_Spec *spec)
 
 static int module_exec(PyObject *module)
 {
-    if (PyModule_AddIntConstant(module, "VERSION", 1) < 0) /* of the interface, see speedups.py */
+    if (PyModule_AddIntConstant(module, "VERSION", 2) < 0) /* of the interface, see speedups.py */
         return -1;
     return add_type(module, &lexicon_spec) < 0 || add_type(module, &text_spec) < 0 ? -1 : 0;
 }

@@ -25,18 +25,20 @@ from pairmill.quality.language import (
     is_unnamed,
     primary,
 )
+from pairmill.quality.opposites import opposites
 from pairmill.quality.speedups import Flag
-from pairmill.quality.stems import content_stem, is_stemmed
+from pairmill.quality.stems import content_stem, is_stemmed, stems_in
 from pairmill.quality.text import Prepared, Trigram, in_language, join, prepare, words
 from pairmill.quality.word_lists import ENGLISH, NEGATIONS, SPELLED_NUMBERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
 __all__ = [
     "Fragments",
     "PreparedChunk",
     "PreparedPair",
+    "beside",
     "coded_fragments",
     "count_unseen_negations",
     "count_unseen_numbers",
@@ -69,6 +71,24 @@ class _Reach(dict[int, int]):
         one = places << 1
         two = one | one << 1
         found = self[places] = two | two << 2 | one << 4
+        return found
+
+
+class _Step(dict[int, int]):
+    """Places to the two places behind them; filled as asked."""
+
+    def __missing__(self, places: int) -> int:
+        found = self[places] = places << 1 | places << 2
+        return found
+
+
+class _Around(dict[int, int]):
+    """Places to the three places before and behind them; filled as asked."""
+
+    def __missing__(self, places: int) -> int:
+        found = self[places] = (
+            places << 1 | places << 2 | places << 3 | places >> 1 | places >> 2 | places >> 3
+        )
         return found
 
 
@@ -124,6 +144,35 @@ class PreparedChunk(Struct, frozen=True, dict=True, eq=False):
     def reach(self) -> dict[int, int]:
         """For the places of a stem, those up to five content words behind it; 0 for none."""
         return _Reach({0: 0})
+
+    @cached_property
+    def step(self) -> dict[int, int]:
+        """For the places of a stem, the two behind each."""
+        return _Step({0: 0})
+
+    @cached_property
+    def around(self) -> dict[int, int]:
+        """For the places of a stem, those up to three content words away."""
+        return _Around({0: 0})
+
+    @cached_property
+    def opposable(self) -> frozenset[str]:
+        """Stems of which the text holds an opposite."""
+        known = opposites()
+        held = self.text.content & known.content
+        return frozenset().union(*map(known.stems.__getitem__, held))
+
+    @cached_property
+    def opposable_little(self) -> frozenset[str]:
+        """Function words of which the text holds an opposite; likewise."""
+        known = opposites()
+        held = self.text.vocabulary & known.little
+        return frozenset().union(*map(known.words.__getitem__, held))
+
+    @cached_property
+    def beside_little(self) -> Mapping[str, list[frozenset[str]]]:
+        """For each function word with an opposite, the stems beside it, by place."""
+        return beside(self.text, opposites().little & self.text.vocabulary)
 
     @cached_property
     def negated(self) -> frozenset[str]:
@@ -415,6 +464,18 @@ def count_unseen_negations(answer: Prepared, chunk: PreparedChunk) -> int:
     if answer.fast is not None and chunk.text.fast is not None:
         return answer.fast.negations(chunk.text.fast)
     return len(negated_words(answer) - chunk.negated)
+
+
+def beside(text: Prepared, wanted: Container[str]) -> dict[str, list[frozenset[str]]]:
+    """Map each of some words of a text to the stems within three words of it, by place."""
+    stems = stems_in(text.language)
+    said = text.words
+    found: dict[str, list[frozenset[str]]] = {}
+    for at, word in enumerate(said):
+        if word in wanted:
+            near = map(stems.__getitem__, said[max(0, at - 3) : at + 4])
+            found.setdefault(word, []).append(frozenset(near) - {"", stems[word]})
+    return found
 
 
 def negated_words(prepared: Prepared) -> frozenset[str]:

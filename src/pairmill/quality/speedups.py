@@ -25,9 +25,9 @@ from pairmill.quality.word_lists import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-_VERSION = 1  # of the extension's interface: one built from another source is left alone
+_VERSION = 2  # of the extension's interface: one built from another source is left alone
 try:
     from pairmill.quality._speedups import VERSION, Lexicon, Text
 except ImportError:  # it was not built
@@ -35,7 +35,7 @@ except ImportError:  # it was not built
 else:
     _is_used = VERSION == _VERSION and os.environ.get("PAIRMILL_SPEEDUPS") != "off"
 
-__all__ = ["Flag", "Lexicon", "Text", "are_used", "fast_text", "reference"]
+__all__ = ["Flag", "Lexicon", "Text", "are_used", "fast_text", "reference", "word_table"]
 
 
 class Flag(IntEnum):
@@ -78,21 +78,29 @@ def fast_text(folded: str, text: str, language: str | None) -> Text | None:
     return Text(_lexicon(language or "en"), folded.encode(), text.encode("ascii", "replace"))
 
 
+def word_table(words: Iterable[str]) -> Text:
+    """Return English words as a text, to look them up; only where the extension was built."""
+    return Text(_lexicon("en"), " ".join(words).encode(), b"")
+
+
 @cache
 def _lexicon(language: str) -> Lexicon:
     """Return stems and flags of a language's words; each is described once."""
+    lists = {
+        Flag.FUNCTION: FUNCTION_WORDS.get(language, frozenset()),
+        Flag.OWN: own_words(language),
+        Flag.POINTER: POINTERS,
+        Flag.POINTER_IN_ANSWER: POINTERS_IN_ANSWERS,
+        Flag.NEGATION: NEGATIONS if is_stemmed(language) else frozenset(),
+        Flag.SPELLED: frozenset(SPELLED_NUMBERS),
+    }
+    kinds: dict[str, int] = {}
+    for flag, words in lists.items():
+        for word in words:
+            kinds[word] = kinds.get(word, 0) | 1 << flag
     stems = stems_in(language)
-    lists = (
-        FUNCTION_WORDS.get(language, frozenset()),
-        own_words(language),
-        POINTERS,
-        POINTERS_IN_ANSWERS,
-        NEGATIONS if is_stemmed(language) else frozenset(),
-        frozenset(SPELLED_NUMBERS),
-    )
 
     def describe(word: str) -> tuple[str, int]:
-        kinds = sum(1 << flag for flag, words in zip(Flag, lists, strict=True) if word in words)
-        return stems[word], kinds
+        return stems[word], kinds.get(word, 0)
 
     return Lexicon(describe, Stems.MOST)

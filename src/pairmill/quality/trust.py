@@ -272,13 +272,15 @@ class VoiceFigures(_Figures):
 
     Attributes:
         voice: The setting that the answers were asked for with.
+        unmeasured: Why it could not be measured; "" if it was.
     """
 
     voice: str
-    authors: int
-    documents: int
-    answers: int
-    sources: int
+    authors: int = 0
+    documents: int = 0
+    answers: int = 0
+    sources: int = 0
+    unmeasured: str = ""
 
 
 class RunFigures(_Figures):
@@ -434,6 +436,9 @@ def _verifier(found: VerifierFigures) -> list[Check]:
 def _voice(found: VoiceFigures) -> Check:
     """Judge how much of the texts' distinguishing style the answers keep."""
     name = "Voice: answers told to be their author's, by character n-grams"
+    if found.unmeasured:
+        needs = "needs two authors with two documents each, and 150 words of answers to them"
+        return Check(name, f"not measured: {found.unmeasured}", Status.INFO, needs)
     chance = 1 / found.authors
     answers, sources = found.answers / found.documents, found.sources / found.documents
     told = (

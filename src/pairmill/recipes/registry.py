@@ -211,6 +211,8 @@ def _describe(thresholds: Thresholds) -> str:
         del policies["weakly_supported"], fields["weakly_supported_below"]
     if not thresholds.grounding_min_words:
         del fields["grounding_min_words"]  # likewise, before version 4
+    if fields["support_formula"] == 1:
+        del fields["support_formula"]  # likewise, before version 5
     return orjson.dumps({**fields, "policies": policies}, option=orjson.OPT_SORT_KEYS).decode()
 
 

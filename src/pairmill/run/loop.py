@@ -38,6 +38,7 @@ from pairmill.events import (
     UnitsPlanned,
     UnitSuspended,
 )
+from pairmill.output.authorship import why_no_voice
 from pairmill.output.formats.registry import choose_formats
 from pairmill.recipes.repair import Questions
 from pairmill.run.asking import ProbeSends
@@ -340,6 +341,7 @@ class RunLoop:
             asked=asked,
             chunks=self._chunks,
             pairs=counts.pairs,
+            voice=why_no_voice(self._folder),
             warning=self._warning(wrote=account.totals.pairs > self._pairs_before),
             counts=counts,
             new_pairs=account.totals.pairs - self._pairs_before,

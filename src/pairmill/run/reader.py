@@ -20,18 +20,28 @@ from pairmill.sources.notes import InputFate
 from pairmill.store.entries import UnitKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from pairmill.chunking.portions import ChunkBatch, Packed
+    from pairmill.chunking.recorded import Stretch
     from pairmill.events import Bus
     from pairmill.recipes.recipe import Recipe
     from pairmill.sources.notes import Note
     from pairmill.store.entries import BilledSend
     from pairmill.store.ledger import LedgerReader
 
-__all__ = ["FollowMarks", "Inbox", "Reader", "SkippedLog", "UnitBatch", "Work", "tell"]
+__all__ = [
+    "FollowMarks",
+    "Inbox",
+    "Reader",
+    "SkippedLog",
+    "UnitBatch",
+    "Work",
+    "finished_units",
+    "tell",
+]
 
 
 class Work(Struct, frozen=True):
@@ -69,6 +79,18 @@ class UnitBatch:
     pairs: list[tuple[str, int]] = dataclasses.field(default_factory=list)
 
 
+def finished_units(recipe: Recipe, lookup: LedgerReader) -> Callable[[Sequence[str]], bool]:
+    """Return a test whether the units of some chunks, by their ids, are all finished."""
+    unit_of = digest_with(recipe.identity)
+
+    def are_finished(chunks: Sequence[str]) -> bool:
+        keys = [UnitKey(unit_of(chunk), chunk) for chunk in chunks]
+        finished = lookup.known(keys).finished
+        return all(key.unit_id in finished for key in keys)
+
+    return are_finished
+
+
 class Reader:
     """Takes batches from the intake and looks them up in the ledger.
 
@@ -82,10 +104,12 @@ class Reader:
         lookup: LedgerReader,
         only: frozenset[str] | None = None,
         marks: FollowMarks | None = None,
+        passed: Iterable[Stretch] = (),
     ) -> None:
         """With ``only``, all other units are skipped as if they were finished.
 
-        ``marks`` track how far a followed input is done.
+        ``marks`` track how far a followed input is done. ``passed``: what is not read, since all of
+        it is finished.
         """
         self._portions = iter(portions)
         self._unit_of = digest_with(recipe.identity)
@@ -93,6 +117,7 @@ class Reader:
         self._only = only
         self._marks = marks
         self._active: set[str] = set()
+        self._passed = iter(passed)
 
     def next_batch(self) -> UnitBatch | None:
         """Return the next batch; None at the end of the input.
@@ -101,6 +126,8 @@ class Reader:
             InputError: The input as a whole cannot be read.
             StoppedError: The reading process has ended.
         """
+        if (stretch := next(self._passed, None)) is not None:
+            return UnitBatch([], stretch.chunks, stretch.notes, stretch.documents)
         portion = next(self._portions, None)
         if portion is None:
             return None

@@ -16,6 +16,7 @@ from pairmill.chunking.follow import check_follow
 from pairmill.chunking.follow_state import MARK_FILE, followed_counts
 from pairmill.chunking.job import Job
 from pairmill.chunking.reader_process import ReaderProcess
+from pairmill.chunking.recorded import pass_over, recording
 from pairmill.config import fingerprint
 from pairmill.errors import UsageError
 from pairmill.events import (
@@ -30,6 +31,7 @@ from pairmill.events import (
     SentenceTried,
     ShardPublished,
 )
+from pairmill.output.authorship import note_voice
 from pairmill.partition import check_parts, check_whole, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.run.author_styles import pool_manners
@@ -47,12 +49,13 @@ from pairmill.run.origin import (
     read_origin,
     recipe_for,
 )
-from pairmill.run.reader import FollowMarks, Reader, SkippedLog
+from pairmill.run.reader import FollowMarks, Reader, SkippedLog, finished_units
 from pairmill.run.recipe_context import CanaryGuard
 from pairmill.run.recover import adopt
 from pairmill.run.replication import finished, replicated
 from pairmill.run.stop import Stop
 from pairmill.run.summary import Summary
+from pairmill.run.threads import run_aside
 from pairmill.run.tuning import calm_collector, fit_to_open_files
 from pairmill.run.writer import Writer
 from pairmill.service.companions import RunView, beside, load_companions
@@ -70,6 +73,7 @@ from pairmill.store.journal import Journal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from pairmill.chunking.recorded import Stretch
     from pairmill.config import Settings
     from pairmill.recipes.recipe import Recipe
     from pairmill.run.replication import Replication
@@ -169,14 +173,18 @@ async def _run(
         followed = followed_counts(folder.path) if follows else None  # settles first
         job = Job.of(settings, reading, keeps_memory=True, follows=follows)
         marks = FollowMarks(folder.state / MARK_FILE) if follows else None
+        passed: list[Stretch] = []
+        if not again and settings.target_pairs is None:  # which counts what documents have brought
+            is_done = finished_units(recipe, known)
+            job, passed = await run_aside(partial(pass_over, recording(job, __version__), is_done))
         source = stack.enter_context(ReaderProcess(job))
-        reader = Reader(source, recipe, known, only=only, marks=marks)
+        reader = Reader(source, recipe, known, only=only, marks=marks, passed=passed)
         writer = _writer(settings, journal, bus, reader)
         ending = Ending(folder, totals, recipe, settings, followed)
         watch = _guard(settings, folder, recipe, stop, stack)
         pooled: Sequence[str] = ()
         if recipe.pools_manners and not again:
-            pooled = await pool_manners(replace(job, keeps_memory=False), watch.memory)
+            pooled = await _learn_voices(job, folder, settings, watch.memory)
         told = [
             *(replication.notices if replication else ()),
             *notice,
@@ -376,6 +384,15 @@ def _keys(settings: Settings) -> list[str]:
     """Return the API keys of this run, to be masked in everything that it writes."""
     names = {pool.api_key_env for pool in settings.pools} | {settings.api_key_env}
     return [key for name in names if name and (key := os.environ.get(name, "").strip())]
+
+
+async def _learn_voices(
+    job: Job, folder: RunFolder, settings: Settings, memory: RunMemory
+) -> list[str]:
+    """Read the input for its authors' style cards; return notices about them."""
+    found = await pool_manners(replace(job, keeps_memory=False), memory)
+    note_voice(folder, settings, found.few)
+    return found.notices
 
 
 def _keep_charge(writer: Writer, event: CallAnswered | CallCharged) -> None:

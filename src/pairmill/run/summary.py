@@ -41,6 +41,7 @@ class Summary:
         seconds: Duration of this start.
         cap: Name of the setting that ended the run (``max_usd`` ...); "" if none did.
         formats: Training formats that can hold its rows; see ``choose_formats``.
+        voice: Why its answers cannot be attributed to their authors; "" if that is not known.
         store: URL that all of it was uploaded to; "" if it was not.
     """
 
@@ -61,6 +62,7 @@ class Summary:
     seconds: float = 0.0
     cap: str = ""
     formats: tuple[str, ...] = ("messages",)
+    voice: str = ""
     store: str = ""
 
     @property
@@ -104,7 +106,9 @@ class Summary:
         cost = [("cost", self._cost())] if self.calls else []
         took = [("time", duration(self.seconds) + (", this start" if self._has_earlier else ""))]
         saved = describe_saved(counts, self.prompt_tokens + self.completion_tokens, self.usd)
-        return [f"  {name:<11}{value}" for name, value in (*describe(counts), *saved, *cost, *took)]
+        voice = [("voice", f"not measured: {self.voice}")] if self.voice else []
+        told = (*describe(counts), *saved, *cost, *took, *voice)
+        return [f"  {name:<11}{value}" for name, value in told]
 
     def _cost(self) -> str:
         tokens = (
@@ -132,12 +136,12 @@ class Summary:
             return [f"nothing new in {self.chunks:,} chunks: the model was not asked; {told}"]
         line = f"pairmill: {self.reason}; {told}" if self.chunks else f"pairmill: {self.reason}"
         if self.exit_code == EXIT_CONFIG and self.chunks and "same command" not in self.reason:
-            return [f"{line}; mend that, and the same command goes on"]
+            return [f"{line}; fix that, then run the same command again"]
         if self.exit_code != EXIT_RESUMABLE:
             return [line]
         if self.cap:  # the reason names the cap to raise
             return [line]
-        return [f"{line}; the same command goes on"]
+        return [f"{line}; run the same command again to resume"]
 
     def _next(self) -> list[str]:
         if self.exit_code != EXIT_DONE or not self.pairs:

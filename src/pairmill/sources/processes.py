@@ -40,9 +40,7 @@ from pairmill.startup import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        Sequence,
-    )
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "BrokenFrameError",
@@ -53,7 +51,7 @@ __all__ = [
     "write_frame",
 ]
 
-_NO_FRAME = "what it sent is no frame"
+_NO_FRAME = "it sent something that is not a frame"
 _HEAD_BYTES = 8
 _MOST_BYTES = 2**32  # eight printed characters, read as a length, say far more
 _MOST_PARTS = 1024  # IOV_MAX
@@ -151,6 +149,7 @@ class Process:
         stdin: int | None = subprocess.DEVNULL,
         leads: bool = False,
         environment: tuple[str, ...] = (),
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         """Start the process.
 
@@ -159,6 +158,7 @@ class Process:
             stdin: As for ``subprocess``.
             leads: It leads its own session: Ctrl-C does not reach it, and its children end with it.
             environment: Prefixes of the names of variables that it gets besides the usual ones.
+            variables: Further variables and their values.
 
         Raises:
             InputError: The path of the Python interpreter is unknown.
@@ -176,7 +176,7 @@ class Process:
                         stdin=stdin,
                         stdout=self._words,
                         stderr=self._words,
-                        env=keyless_environment(environment),
+                        env=keyless_environment(environment) | dict(variables or {}),
                         pass_fds=(taken, given),
                         start_new_session=leads,
                     )

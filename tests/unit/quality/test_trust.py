@@ -174,6 +174,12 @@ def test_a_verifier_that_gave_no_valid_verdict_makes_no_answer_ok(kind: str) -> 
     assert find(checks, "without a verdict").status == "fail"
 
 
+def test_a_voice_that_cannot_be_measured_says_why() -> None:
+    given = VoiceFigures(voice="author", unmeasured="no document names its author")
+    (check,) = verdicts(parse_figures(b"", given.model_dump_json().encode()))
+    assert (check.status, check.found) == ("info", "not measured: no document names its author")
+
+
 @pytest.mark.parametrize(
     ("voice", "answers", "documents", "status"),
     [

@@ -161,7 +161,7 @@ def check_edit(row: Row, chunk: Chunk | None, settings: Settings | None) -> dict
     grounding: list[float] = []
     backed: list[float] = []
     for pair in pairs:
-        told = support(pair, text)
+        told = support(pair, text, limits.support_formula)
         if told is not None:
             backed.append(told)
         grounding.append(score(pair, text))

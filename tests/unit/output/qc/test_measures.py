@@ -245,11 +245,13 @@ def test_what_holds_together_is_told_from_what_only_shares_words() -> None:
     def backwards(row: PairRow, _: Example, __: random.Random) -> PairRow:
         return replace(row, answer=" ".join(reversed(row.answer.split())))
 
-    def share(report: Report) -> float:
-        return next(metric.value for metric in report.metrics if metric.key == "weakly_supported")
+    def value(report: Report, key: str) -> float:
+        return next(metric.value for metric in report.metrics if metric.key == key)
 
-    assert share(clean()) < 0.25
-    assert share(run(plant(0.5, backwards))) > share(clean()) + 0.3
+    turned = run(plant(1.0, backwards))
+    assert value(clean(), "weakly_supported") < 0.05
+    assert value(turned, "weakly_supported") > value(clean(), "weakly_supported") + 0.05
+    assert value(turned, "support") < value(clean(), "support") - 0.1
 
 
 def test_what_a_verifier_said_is_summed_up_by_sentences() -> None:
