@@ -50,9 +50,9 @@ __all__ = ["BEAT", "Follower", "Pause", "check_follow"]
 BEAT = -1
 """Mark of a pause without anything new: it only shows that reading continues."""
 
-_QUIET_S = 1.0  # for which a file that is read as a whole must have been left alone
+_QUIET_S = 1.0  # without changes, before a file is read as a whole
 _TAIL_S = 5.0  # after which a last line without a line end is taken, if it is a record
-_PIPE_S = 2.0  # for which a pipe that is open may say nothing, at the least
+_PIPE_S = 2.0  # minimum silence of an open pipe
 _STRETCH_BYTES = 2**22  # of a growing file between two chances to pause
 _PAUSE_DOCUMENTS = 512
 _PAUSE_S = 1.0

@@ -58,7 +58,7 @@ INPUT_OPERATOR = "complicate_input"  # only for chunks with code or a table
 CHILD_INDEX = 100  # added to the parent's position in the unit
 
 _INPUT = re.compile(r"^(?:```|~~~|\|)", re.MULTILINE)
-_SAME = 92.0  # of 100; this similar, word order aside, is no gain
+_SAME = 92.0  # of 100; from this similarity on, regardless of word order, nothing was gained
 _LEAST_GROUNDING = 0.35
 _MOST_WORDS = 120
 _MOST_ADDED_WORDS = 20

@@ -125,7 +125,7 @@ _HTML_TAG = re.compile(
     rf"</?(?:{_TAG_NAMES})(?:\s(?:[^<>\"']|\"[^\"]{{0,500}}\"|'[^']{{0,500}}'){{0,500}})?/?>",
     re.IGNORECASE,
 )
-_MARKER = "\ue000"  # stands for what is set aside; private use, no text has it
+_MARKER = "\ue000"  # placeholder for text set aside; a private-use character that no text contains
 _MARKED = re.compile(rf"{_MARKER}(\d+){_MARKER}")
 
 
