@@ -30,7 +30,7 @@ from pairmill.sources.files import STANDARD_INPUT, FoundFile, find_files
 from pairmill.sources.lines import JSON_LINES, is_one_value
 from pairmill.sources.notes import Note
 from pairmill.sources.remote import is_remote
-from pairmill.sources.streams import BLOCK_BYTES, Piped, open_regular
+from pairmill.sources.streams import BLOCK_BYTES, PACKED_ENDINGS, Piped, open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -228,7 +228,7 @@ class Follower:
         yield note
 
     def _grows(self, path: Path) -> bool:
-        is_packed = path.name.casefold().endswith(".gz")
+        is_packed = path.name.casefold().endswith(PACKED_ENDINGS)
         return self._formats.of_name(path.name) is JSON_LINES and not is_packed
 
     def _is_by_lines(self, path: Path) -> bool:

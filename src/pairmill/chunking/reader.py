@@ -505,7 +505,7 @@ def _guarded(opener: Opener, formats: Formats) -> Documents:
         else:
             yield from read_input(opener, formats)
     except BombError as error:
-        opener.skip("", "gzip bomb", f"{error}; the rest of it is not read")
+        opener.skip("", f"{error.packed} bomb", f"{error}; the rest of it is not read")
     except PairmillError:
         raise
     except OSError as error:
