@@ -15,7 +15,7 @@ __all__ = ["fetch"]
 def fetch(
     url: Annotated[str, typer.Argument(metavar="URL", help="A run, or what its parts lie below.")],
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="The folder to make.")
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to create.")
     ],
 ) -> None:
     """Copy a run from an object store into a new folder, which is a run folder like any other.
