@@ -20,8 +20,13 @@ from pairmill.quality.stems import stem
 from pairmill.quality.text import count_words
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.checks import view_of, view_of_pair
-from pairmill.recipes.guidance import guidance_text
-from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template, of_settings
+from pairmill.recipes.prompts import (
+    PromptTemplate,
+    as_lines,
+    guidance_text,
+    load_template,
+    of_settings,
+)
 from pairmill.recipes.refine import inspect_pair
 from pairmill.recipes.writing import (
     CANARY,
