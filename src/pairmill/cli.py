@@ -185,7 +185,9 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     share: Annotated[str | None, flag("share", metavar="DIR|URL")] = None,
     config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Settings in YAML; flags win.", rich_help_panel=OTHERS),
+        typer.Option(
+            metavar="FILE", help="Settings in YAML; flags override it.", rich_help_panel=OTHERS
+        ),
     ] = None,
     assignments: Annotated[
         list[str] | None,

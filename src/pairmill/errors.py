@@ -11,7 +11,7 @@ PairmillError
 ├── HubError            75   a push to the hub failed, and may be tried again
 ├── ProviderError            a call failed; its kind says how, and `MEANINGS` the consequences
 ├── RejectedError            a question has no valid answer; its unit ends in rejected/
-└── StoppedError        75   the run ended early, and the same command goes on with it
+└── StoppedError        75   the run ended early, and the same command resumes it
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ def test_a_signal_ends_all_parts_and_the_same_command_goes_on(tmp_path: Path, cl
         code, errors = finish(running)
         assert code == 75, errors
         assert "stopped by SIGTERM" in errors.splitlines()[-1]
-        assert "the same command goes on" in errors.splitlines()[-1]
+        assert "run the same command again to resume" in errors.splitlines()[-1]
         assert endpoint.report()["abandoned"] == 0
         bought = endpoint.report()["bought_again"]
         code, errors = finish(begin(tmp_path, endpoint.url, cluster, "--concurrency", "64"))

@@ -55,7 +55,7 @@ from pairmill.run import (
 )
 from pairmill.run.probing import make_question
 from pairmill.run.stop import Stop
-from pairmill.run.turns import Turns
+from pairmill.run.turns import JudgingQueue, Turns
 from pairmill.run.writer import Writer
 from pairmill.store.folder import RunFolder
 from pairmill.store.journal import Journal
@@ -441,7 +441,9 @@ def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float])
             (ledger, "FOLD_AT", (5, 12)),
             (session, "Stop", lambda: start.stop),
             (loop, "run_aside", aside),
+            (session, "run_aside", aside),
             (recipe_context, "Turns", lambda: Turns(now=clock)),
+            (recipe_context, "JudgingQueue", lambda judge: JudgingQueue(judge, now=clock)),
             (author_styles, "run_aside", aside),
             (monitor, "run_sync", aside),
             (session, "ReaderProcess", lambda job: nullcontext(read_portions(job))),

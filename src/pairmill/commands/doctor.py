@@ -24,7 +24,7 @@ def doctor(
         str | None, typer.Option(help="Also try the schemas of this recipe, one call per step.")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Settings in YAML; flags win.")
+        Path | None, typer.Option(metavar="FILE", help="Settings in YAML; flags override it.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:

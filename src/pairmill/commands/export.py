@@ -38,12 +38,12 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     ] = "jsonl",
     min_score: Annotated[
         float | None,
-        typer.Option(help="Drop pairs with a lower mean rating by the judge, or none."),
+        typer.Option(help="Drop pairs with a lower mean rating by the judge, or without one."),
     ] = None,
     min_truthfulness: Annotated[
         float | None,
         typer.Option(
-            min=1, max=5, help="Drop pairs with a lower rating for truthfulness, or none."
+            min=1, max=5, help="Drop pairs with a lower rating for truthfulness, or without one."
         ),
     ] = None,
     min_instruction_following: Annotated[
@@ -111,7 +111,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
             metavar="PERCENT",
             min=0,
             max=100,
-            help="Percent of these without their own passage: the texts hold no answer.",
+            help="Percent of these that lose their own passage: the texts then hold no answer.",
         ),
     ] = 10.0,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,

@@ -25,7 +25,8 @@ def health(
         ),
     ] = None,
     ready: Annotated[
-        bool, typer.Option("--ready", help="Ask whether calls can be made, not whether it lives.")
+        bool,
+        typer.Option("--ready", help="Check for readiness to make calls, not only for liveness."),
     ] = False,
 ) -> None:
     """Ask a run's status server whether the run lives: exit code 0, or 1 if not.

@@ -76,10 +76,10 @@ def try_recipe(
     recipe: Named,
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files or folders.")],
     count: Annotated[int, typer.Option("-n", "--count", min=1, max=50, help="Units.")] = 3,
-    model: Annotated[str | None, typer.Option(help="A model of the endpoint; local.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model name at the endpoint, or local.")] = None,
     base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint.")] = None,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Settings in YAML; flags win.")
+        Path | None, typer.Option(metavar="FILE", help="Settings in YAML; flags override it.")
     ] = None,
 ) -> None:
     """Run a recipe on a few units; print prompt, raw answer, rows and findings; keep nothing."""

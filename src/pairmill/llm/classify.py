@@ -429,9 +429,9 @@ def _unreadable(body: bytes, secrets: Iterable[str]) -> tuple[Kind, str, str]:
         title = plain(read_body(body).message, secrets, 80)
         return Kind.FOREIGN, "html", f"{_NOT_COMPATIBLE}: it sent a web page ({title})"
     if start.startswith((b"{", b"[", b"data:", b":", b"event:", b"null")):
-        return Kind.LOST, "not_json", "the endpoint's reply is no valid JSON"
+        return Kind.LOST, "not_json", "the endpoint's reply is not valid JSON"
     shown = plain(body[:200].decode("utf-8", "replace"), secrets, 60)
-    return Kind.FOREIGN, "not_json", f"{_NOT_COMPATIBLE}: its reply is no JSON ('{shown}')"
+    return Kind.FOREIGN, "not_json", f"{_NOT_COMPATIBLE}: its reply is not JSON ('{shown}')"
 
 
 def _kind(status: int, headers: Mapping[str, str], facts: Facts) -> tuple[Kind, str | None, str]:

@@ -56,7 +56,7 @@ class Record:
     """One record of a file.
 
     Attributes:
-        value: Parsed; None if the line is no JSON.
+        value: Parsed; None if the line is not JSON.
         split: What its file or the key above it says.
         raw: Its line as it is, or None if the container has no lines.
     """
@@ -110,7 +110,7 @@ def parse(line: ShardLine, shard: Path) -> Row:
     """Parse the row in a line.
 
     Raises:
-        FolderError: The line is no JSON object.
+        FolderError: The line is not a JSON object.
     """
     try:
         row = orjson.loads(line.data)

@@ -86,18 +86,21 @@ def word_table(words: Iterable[str]) -> Text:
 @cache
 def _lexicon(language: str) -> Lexicon:
     """Return stems and flags of a language's words; each is described once."""
+    lists = {
+        Flag.FUNCTION: FUNCTION_WORDS.get(language, frozenset()),
+        Flag.OWN: own_words(language),
+        Flag.POINTER: POINTERS,
+        Flag.POINTER_IN_ANSWER: POINTERS_IN_ANSWERS,
+        Flag.NEGATION: NEGATIONS if is_stemmed(language) else frozenset(),
+        Flag.SPELLED: frozenset(SPELLED_NUMBERS),
+    }
+    kinds: dict[str, int] = {}
+    for flag, words in lists.items():
+        for word in words:
+            kinds[word] = kinds.get(word, 0) | 1 << flag
     stems = stems_in(language)
-    lists = (
-        FUNCTION_WORDS.get(language, frozenset()),
-        own_words(language),
-        POINTERS,
-        POINTERS_IN_ANSWERS,
-        NEGATIONS if is_stemmed(language) else frozenset(),
-        frozenset(SPELLED_NUMBERS),
-    )
 
     def describe(word: str) -> tuple[str, int]:
-        kinds = sum(1 << flag for flag, words in zip(Flag, lists, strict=True) if word in words)
-        return stems[word], kinds
+        return stems[word], kinds.get(word, 0)
 
     return Lexicon(describe, Stems.MOST)

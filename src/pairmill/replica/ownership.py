@@ -32,7 +32,7 @@ _RENEWALS = 6  # in the time of a lease
 
 
 class OwnershipLostError(StoppedError):
-    """Another process has taken the replica over; the same command goes on from what it left."""
+    """Another process has taken the replica over; the same command resumes from there."""
 
 
 class ReplicaHeldError(StoppedError):

@@ -274,7 +274,7 @@ class Checkers:
     def _give_up(self, reason: str) -> None:
         if self._most:
             self._most = 0
-            self._notice(f"{reason}; checking goes on in the run's own process")
+            self._notice(f"{reason}; checking continues in the run's own process")
         self._flush_soon()
 
 

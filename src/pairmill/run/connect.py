@@ -80,7 +80,8 @@ __all__ = [
 
 _RESTING, _MOST_RESTING = 7, 1_024  # workers that wait after a refusal, per call in flight
 LOCAL_NOTICE = (
-    "the embedded model has 0.1 billion parameters: it proves the pipeline and is no teacher"
+    "the embedded model has 0.1 billion parameters: it demonstrates the pipeline; do not train on"
+    " its answers"
 )
 
 

@@ -11,7 +11,7 @@ from pairmill.errors import EXIT_FAILED
 from pairmill.quality.canary import Canary, CanaryLimits, ChunkComparer
 from pairmill.quality.text import words
 from pairmill.recipes.checks import judge
-from pairmill.run.turns import Turns
+from pairmill.run.turns import JudgingQueue, Turns
 
 if TYPE_CHECKING:
     from pairmill.events import UnitFinished, UnitSuspended
@@ -73,6 +73,7 @@ class CanaryGuard:
         self.memory = memory
         self.checkers: Checkers | None = None
         self.turns = Turns()
+        self._queue = JudgingQueue(self.judge)
         self._comparer = ChunkComparer(seed)
         self._canary = Canary(limits)
         self._repeats = Repeats(max_repeats)
@@ -91,8 +92,7 @@ class CanaryGuard:
         if self.checkers is not None:
             reply = await self.checkers.check(job)
         else:
-            await self.turns.take()
-            reply = self.judge(job)
+            reply = await self._queue.judge(job)
         if reply.sighting is not None:
             self.see(reply.sighting)
         return reply.verdicts

@@ -136,12 +136,12 @@ class Summary:
             return [f"nothing new in {self.chunks:,} chunks: the model was not asked; {told}"]
         line = f"pairmill: {self.reason}; {told}" if self.chunks else f"pairmill: {self.reason}"
         if self.exit_code == EXIT_CONFIG and self.chunks and "same command" not in self.reason:
-            return [f"{line}; mend that, and the same command goes on"]
+            return [f"{line}; fix that, then run the same command again"]
         if self.exit_code != EXIT_RESUMABLE:
             return [line]
         if self.cap:  # the reason names the cap to raise
             return [line]
-        return [f"{line}; the same command goes on"]
+        return [f"{line}; run the same command again to resume"]
 
     def _next(self) -> list[str]:
         if self.exit_code != EXIT_DONE or not self.pairs:

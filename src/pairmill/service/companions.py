@@ -277,4 +277,4 @@ async def _accompany(companion: Companion, view: RunView) -> None:
     except Exception as error:  # noqa: BLE001 (a user's coroutine may raise anything)
         name = getattr(companion, "__qualname__", type(companion).__name__)
         reason = plain(f"{type(error).__name__}: {error}", _LONGEST_REASON)
-        view.bus.emit(Notice(f"companion '{name}' failed: {reason}; the run goes on without it"))
+        view.bus.emit(Notice(f"companion '{name}' failed: {reason}; the run continues without it"))

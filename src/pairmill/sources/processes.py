@@ -51,7 +51,7 @@ __all__ = [
     "write_frame",
 ]
 
-_NO_FRAME = "what it sent is no frame"
+_NO_FRAME = "it sent something that is not a frame"
 _HEAD_BYTES = 8
 _MOST_BYTES = 2**32  # eight printed characters, read as a length, say far more
 _MOST_PARTS = 1024  # IOV_MAX

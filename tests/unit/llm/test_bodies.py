@@ -70,7 +70,7 @@ def test_a_packed_body_whose_header_a_proxy_took_away_is_read(
 
 @pytest.mark.parametrize("packing", PACKED)
 def test_a_packed_body_that_is_cut_is_never_taken_for_another(packing: str) -> None:
-    """What comes of it is its beginning, which is no JSON then."""
+    """What comes of it is its beginning, which is not JSON then."""
     whole, found = PACKED[packing], []
     for end in range(len(whole)):
         with suppress(ProviderError):

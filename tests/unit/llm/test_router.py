@@ -90,7 +90,7 @@ async def test_a_refused_key_leaves_the_work_to_the_others_and_then_to_nobody() 
         (await exchange.admit(request(f"q{number}"), is_retry=True)).failed(error)
     with pytest.raises(StoppedError, match="b: its key was refused"):
         exchange.has_other(request(), frozenset({"b"}))
-    with pytest.raises(StoppedError, match="no pool is left"):
+    with pytest.raises(StoppedError, match="no pools are left"):
         await exchange.admit(request(), is_retry=True)
 
 

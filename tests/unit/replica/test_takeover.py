@@ -215,8 +215,8 @@ def test_a_state_folder_that_is_lost_alone_is_restored(tmp_path: Path, store: Me
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (b"{}", "is no manifest of a replica"),
-        (b"\xff", "is no manifest of a replica"),
+        (b"{}", "is not the manifest of a replica"),
+        (b"\xff", "is not the manifest of a replica"),
         (b'{"format": 99}', "made by a newer pairmill"),
     ],
 )

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from pairmill.run.turns import Turns
+from pairmill.recipes.checks import CheckJob, CheckReply, Checks, ChunkText
+from pairmill.run.turns import JudgingQueue, Turns
 
 
 class Loop:
@@ -72,3 +73,60 @@ async def test_who_is_cancelled_while_waiting_holds_up_nobody() -> None:
     assert loop.done == [0, 3, 5]
     await loop.work(6, 0.0)
     assert loop.done[-1] == 6
+
+
+def job(name: str) -> CheckJob:
+    return CheckJob(ChunkText(name, "", [], None), Checks(), [])
+
+
+class Judge:
+    """Judges in seconds of a fake clock; counts how many were judged in a row."""
+
+    def __init__(self, cost_s: float) -> None:
+        self.now = 0.0
+        self.cost_s = cost_s
+        self.rows: list[list[str]] = []
+        self.queue = JudgingQueue(self.judge, 0.002, self.look)
+        self._is_new = True
+
+    def look(self) -> float:
+        return self.now
+
+    def judge(self, given: CheckJob) -> CheckReply:
+        if given.source.id == "bad":
+            raise LookupError
+        self.now += self.cost_s
+        if self._is_new:
+            self.rows.append([])
+            self._is_new = False
+            asyncio.get_running_loop().call_soon(self._end)
+        self.rows[-1].append(given.source.id)
+        return CheckReply([])
+
+    def _end(self) -> None:
+        self._is_new = True
+
+
+async def test_what_came_together_is_judged_together_for_as_long_as_a_round_may_take() -> None:
+    judge = Judge(0.0006)
+    names = [str(at) for at in range(10)]
+    await asyncio.gather(*(judge.queue.judge(job(name)) for name in names))
+    assert [name for row in judge.rows for name in row] == names
+    assert [len(row) for row in judge.rows] == [4, 4, 2]
+
+
+async def test_a_check_that_fails_and_a_waiter_that_is_gone_cost_nobody_else_a_verdict() -> None:
+    judge = Judge(0.003)
+    names = ["a", "gone", "bad", "b"]
+    tasks = [asyncio.create_task(judge.queue.judge(job(name))) for name in names]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(it) for it in found] == [
+        CheckReply,
+        asyncio.CancelledError,
+        LookupError,
+        CheckReply,
+    ]
+    assert [name for row in judge.rows for name in row] == ["a", "b"]
+    assert await judge.queue.judge(job("c")) == CheckReply([])

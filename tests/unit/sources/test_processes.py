@@ -29,7 +29,7 @@ def test_a_value_comes_out_as_it_went_in(pipe: tuple[int, int]) -> None:
 
 def test_a_value_of_another_type_is_no_frame(pipe: tuple[int, int]) -> None:
     write_frame(pipe[1], ["__import__('os')", 1])
-    with pytest.raises(BrokenFrameError, match="what it sent is no frame"):
+    with pytest.raises(BrokenFrameError, match="it sent something that is not a frame"):
         read_frame(pipe[0], Note)
 
 
@@ -44,5 +44,5 @@ def test_a_value_of_another_type_is_no_frame(pipe: tuple[int, int]) -> None:
 )
 def test_what_is_no_frame_is_told_and_not_read_as_one(pipe: tuple[int, int], sent: bytes) -> None:
     os.write(pipe[1], sent)
-    with pytest.raises(BrokenFrameError, match="what it sent is no frame"):
+    with pytest.raises(BrokenFrameError, match="it sent something that is not a frame"):
         read_frame(pipe[0], Note)

@@ -232,7 +232,7 @@ def records_of(file: Path) -> Iterator[Record]:
 
 
 def _lines(file: Path, split: str | None) -> Iterator[Record]:
-    """One record a line; a line that is no JSON counts as a record without a pair."""
+    """One record a line; a line that is not JSON counts as a record without a pair."""
     with gzip.open(file) if file.name.endswith(".gz") else file.open("rb") as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():

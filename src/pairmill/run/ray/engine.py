@@ -255,7 +255,7 @@ class _Parts:
             self._ends[index] = PartEnd(EXIT_FAILED, text)
             return
         number = self._attempts[index]
-        self._tell(f"worker {number} lost ({what}); the part goes on in another one")
+        self._tell(f"worker {number} lost ({what}); the part continues in another one")
         self._due[index] = 0.0
 
     def _waits_for_lock(self, index: int) -> bool:

@@ -1,4 +1,4 @@
-"""Code in pages: the author's lines unchanged, without line numbers."""
+"""Code blocks of pages: the author's lines unchanged, without line numbers."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def is_code(node: Node) -> bool:
 
 
 def code_in(node: Node) -> str:
-    """Return the lines of a block of code, each with its indentation; no blank ones at the end."""
+    """Return the lines of a code block with their indentation, without trailing blank lines."""
     parts: list[str] = []
     _gather(node, parts, lines=_are_lines(node))
     code = "".join(parts).replace("\r\n", "\n").replace("\r", "\n")
@@ -238,14 +238,14 @@ def code_in(node: Node) -> str:
 
 
 def fenced(code: str, language: str) -> str:
-    """Return a code block in Markdown; its fence is longer than any in the code."""
+    """Return a Markdown code block whose fence is longer than any in the code."""
     longest = max((len(run) for run in re.findall(r"`{3,}", code)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}{language}\n{code}\n{fence}"
 
 
 def language_of(node: Node) -> str:
-    """Return the language that a page names for a block of code; empty if it names none."""
+    """Return the language that a page states for a code block; empty if it states none."""
     inner = [kid for kid in node.kids if isinstance(kid, Node) and kid.tag == "code"]
     near = [node, *inner]
     if node.tag == "table":
@@ -283,7 +283,7 @@ def _breaks(node: Node) -> list[Node]:
 
 
 def _are_lines(node: Node) -> bool:
-    """Return whether each block element is a line of code: else the text has the line ends."""
+    """Return whether each block element is a line of code, instead of text with line ends."""
     if node.tag == "table":
         rows = [kid for kid in node.nodes() if kid.tag == "tr"]
         cells = [kid for kid in node.nodes() if kid.tag == "td"]
@@ -318,7 +318,7 @@ def _gather(node: Node, parts: list[str], *, lines: bool) -> None:
 
 
 def _holds_code(node: Node) -> bool:
-    """Return whether an element with a gutter's name holds more than numbers and signs."""
+    """Return whether an element named as a gutter contains more than numbers and signs."""
     return bool(re.search(r"[^\W\d_]{2}", node.text())) and "copy" not in node.names
 
 
@@ -335,7 +335,7 @@ def _is_gutter(cell: Node) -> bool:
 
 
 def _is_code_table(table: Node) -> bool:
-    """Tell a table of line numbers and code from one of data."""
+    """Distinguish a table of line numbers and code from a data table."""
     cells = [node for node in table.nodes() if node.tag in ("td", "th")]
     if not cells:
         return False

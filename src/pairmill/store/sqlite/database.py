@@ -209,7 +209,7 @@ def check_sums(connection: sqlite3.Connection, path: Path) -> None:
     (held,) = connection.execute(_COUNT_UNITS).fetchone()
     if told != held:
         raise FolderError(
-            f"{path}: the ledger tells of {told:,} finished units and holds {held:,}"
+            f"{path}: the ledger records {told:,} finished units but contains {held:,}"
             f" (ledger.db and ledger.db-wal from different times?); {rebuild_hint(path)}"
         )
 

@@ -126,7 +126,7 @@ def rebuild(
     Raises:
         ChangedError: There are such pairs; no ledger was put anywhere.
         FolderError: A newer pairmill made it, or two files claim to be one shard.
-        StorageError: The disk refused; the same command goes on.
+        StorageError: The disk refused; the same command can be run again.
     """
     kept = folder.ledger.with_name(f"{folder.ledger.name}.damaged")
     old = folder.ledger if _is_something(folder.ledger) else kept
