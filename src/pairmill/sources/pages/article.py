@@ -8,7 +8,7 @@ from pairmill.sources.characters import strip_surrogates
 from pairmill.sources.encodings import declared_in_page, decode
 from pairmill.sources.notes import Article
 from pairmill.sources.pages.content import find_article
-from pairmill.sources.pages.facts import read_facts
+from pairmill.sources.pages.facts import read_facts, stated_text
 from pairmill.sources.pages.markdown import render
 from pairmill.sources.pages.tree import parse_page
 
@@ -42,6 +42,9 @@ def extract_text(text: str) -> Article:
         again = render(find_article(page.body, strict=False)) if page else ""
         if len(again) > _MORE * len(found):
             found = again
+        stated = stated_text(page) if page else ""
+        if len(stated) > max(_FEW_CHARS, _MORE * len(found)):
+            found = stated
     title, author, url, language, license = map(_clean, facts)  # noqa: A001 (its name)
     return Article(strip_surrogates(found), title, author, url, language, license=license)
 

@@ -9,7 +9,7 @@ from pairmill.sources.pages.tree import Node
 __all__ = ["code_in", "fenced", "is_code", "language_of"]
 
 _GUTTER = re.compile(
-    r"(?:^|[\s_-])(?:line-?nos?|line-?numbers?|linenumbers?-rows|gutter|gl|lnt|ln|ln-num|hljs-ln-"
+    r"(?:^|[\s_-])(?:line-?nos?|line-?numbers?|linenumbers?-rows|gutter|nums|crayon-nums(?:-content)?|gl|lnt|ln|ln-num|hljs-ln-"
     r"n|hljs-ln-numbers|blob-num|rouge-gutter|number-line|code-line-number|css-lineno|linenodiv"
     r"|react-syntax-highlighter-line-number|headerlink|copy(?:-btn|-button|btn)?|clipboard)(?=$|\s)"
 )
@@ -212,7 +212,13 @@ _LANGUAGES = frozenset(
         "gherkin",
     ]
 )
+_LINE_OF = re.compile(r"(?:^|[\s-])(?:code-?)?line(?=$|\s)")
+_CODE_BOX = re.compile(
+    r"(?:^|[\s_-])(?:fragment|code|crayon|highlight|syntax\w*|source\w*)(?=$|[\s_-])"
+)
+_BLANK = re.compile(r"^[ \xa0]+$", re.MULTILINE)
 _LINES = frozenset(("tr", "div", "li", "p"))  # elements that are a line of code each
+_LEAST_LINES = 2
 _ABOVE = 3  # elements around a <pre> whose class may name the language
 
 
@@ -223,6 +229,8 @@ def is_code(node: Node) -> bool:
         return True
     if tag == "table":
         return _is_code_table(node)
+    if tag == "div":
+        return node.has_blocks and _is_box_of_lines(node)
     if tag == "code" and node.has_blocks is False and any(True for _ in _breaks(node)):
         return True
     return tag == "code" and bool(_NAMED.search(node.names)) and "\n" in node.text().strip()
@@ -231,8 +239,13 @@ def is_code(node: Node) -> bool:
 def code_in(node: Node) -> str:
     """Return the lines of a code block with their indentation, without trailing blank lines."""
     parts: list[str] = []
-    _gather(node, parts, lines=_are_lines(node))
+    lines = _are_lines(node)
+    _gather(node, parts, lines=lines)
     code = "".join(parts).replace("\r\n", "\n").replace("\r", "\n")
+    if lines:
+        code = _BLANK.sub("", code).replace("\xa0", " ")
+        if node.tag == "div" and all(line[:1] in ("", " ") for line in code.split("\n")):
+            code = "\n".join(line[1:] for line in code.split("\n"))  # it parts code and numbers
     code = code.removeprefix("\n")  # as a browser does
     return code.removesuffix("\n")
 
@@ -309,10 +322,11 @@ def _gather(node: Node, parts: list[str], *, lines: bool) -> None:
             _end_line(parts)
             before = len(parts)
             _gather(kid, parts, lines=lines)
-            if tag == "tr" or len(parts) == before:
+            row = "".join(parts[before:])
+            if not row.strip():
+                parts[before:] = ["\n"]
+            elif not row.endswith("\n"):
                 parts.append("\n")
-            else:
-                _end_line(parts)
         else:
             _gather(kid, parts, lines=lines)
 
@@ -332,6 +346,16 @@ def _is_gutter(cell: Node) -> bool:
     if cell.names and _GUTTER.search(cell.names) and not _holds_code(cell):
         return True
     return bool(cell.get("data-line-number")) and not cell.text().strip()
+
+
+def _is_box_of_lines(box: Node) -> bool:
+    """Return whether an element is a listing whose lines are elements, as Doxygen writes them."""
+    if not _CODE_BOX.search(box.names):
+        return False
+    lines = [kid for kid in box.kids if isinstance(kid, Node)]
+    return len(lines) >= _LEAST_LINES and all(
+        not it.has_blocks and bool(_LINE_OF.search(it.names)) for it in lines
+    )
 
 
 def _is_code_table(table: Node) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +11,7 @@ import orjson
 if TYPE_CHECKING:
     from pairmill.sources.pages.tree import Node, Page
 
-__all__ = ["PageFacts", "plausible_author", "read_facts"]
+__all__ = ["PageFacts", "plausible_author", "read_facts", "stated_text"]
 
 _SPACES = re.compile(r"\s+")
 _PARTING = re.compile(r"\s+[|\u2013\u2014·•»:-]{1,2}\s+|\s*[|»]\s*")
@@ -63,6 +64,15 @@ def read_facts(page: Page) -> PageFacts:
         _language(page.root, metas),
         _license(page.root, metas, links, linked),
     )
+
+
+def stated_text(page: Page) -> str:
+    """Return the article that the page's linked data holds as a whole; empty if it holds none.
+
+    Pages that scripts build may have no other.
+    """
+    text = _linked_data(page.root).get("articleBody")
+    return html.unescape(text).strip() if isinstance(text, str) else ""
 
 
 def plausible_author(text: str, site: str = "") -> str | None:

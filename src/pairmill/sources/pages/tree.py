@@ -226,7 +226,7 @@ def _copy(  # noqa: C901, PLR0912 (one pass over all kinds of children, on the h
     kids = node.kids
     text = element.text
     chars = link_chars = 0
-    if text and (verbatim or not text.isspace()):
+    if text and (verbatim or not text.isspace() or "\xa0" in text):
         kids.append(text)
         chars += len(text.strip())
     elif text:
