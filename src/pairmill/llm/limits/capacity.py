@@ -8,15 +8,10 @@ away is the breaker's.
 
 from __future__ import annotations
 
-import math
-
-from pairmill.llm.limits.noise import ClusterTest
+from pairmill.llm.limits.noise import ClusterTest, pause_score
 
 __all__ = ["CapacityWatch"]
 
-_SURE = (8.0, 16.0)  # bounds of the log likelihood ratio that a pause needs
-_AGAIN = 2.5  # the same, where calls are refused at once after a pause
-_COSTLY = 100.0  # a pause for nothing may cost one part in so many of the calls
 _FIRST_S, _LONGEST_S = 0.25, 15.0  # of pauses for which the server did not ask
 _CALLS = 25.0  # that a pool could make while it waits to ask again, at most
 
@@ -50,9 +45,7 @@ class CapacityWatch:
             self._rate = rate
         blocked = self._blocked + 1 if is_blocked else 0
         wait_s = self._backoff_s(blocked) if retry_after_s is None else retry_after_s
-        least, most = _SURE
-        sure = min(most, max(least, math.log(_COSTLY * max(1.0, wait_s * self._rate))))
-        if self._cluster.score < (_AGAIN if is_blocked else sure):
+        if self._cluster.score < pause_score(wait_s * self._rate, is_blocked=is_blocked):
             return None
         self._cluster.forget()
         self._blocked, self._mark = blocked, taken

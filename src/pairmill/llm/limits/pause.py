@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-__all__ = ["PoolPause"]
+from enum import Enum, auto
+
+__all__ = ["Effect", "PoolPause"]
 
 _LEAST_STEP_S, _MOST_STEP_S = 0.05, 0.5  # in which twice as many calls may go: bounds
 _REFUSALS = 2.0  # the same, in times that a refusal takes to come: the last ones are known then
 _FADE = 0.9  # with each refusal, of what the longest of late took
 _LEAST_WAIT_S = 0.001
 _CALLS_PER_PROBE = 25.0  # calls that a pool could make while it waits to ask again, at most
+
+
+class Effect(Enum):
+    """Consequence of one refusal."""
+
+    NONE = auto()  # it alone waits
+    SLOWER = auto()  # an episode began, with a short pause; the refused call waits alone
+    PAUSED = auto()  # an episode began: nothing goes for a while, and then more slowly
+    HELD = auto()  # it belongs to an episode: nothing goes for a while
+
+    @property
+    def is_held(self) -> bool:
+        """True if nothing is admitted for as long as this refusal asks."""
+        return self in {Effect.PAUSED, Effect.HELD}
+
+    @property
+    def is_cut(self) -> bool:
+        """True if an episode began."""
+        return self in {Effect.PAUSED, Effect.SLOWER}
 
 
 class PoolPause:
