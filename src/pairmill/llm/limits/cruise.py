@@ -27,7 +27,7 @@ _LEAST, _MOST = 0.003, 0.97  # probability of a refusal: no model is that good
 _LOWEST = -30.0  # log weight beside the best; what is ruled out by mistake comes back
 _WIDEST_PRIOR, _LONGEST_PRIOR = -6.0, -8.0  # log weights: of a quota, of a noise
 _LEAST_LIKELY = -60.0  # logarithm
-_DEPTHS_S = (0.0, 2.0, 12.0, 60.0)  # of a quota, that a bucket may hold
+_DEPTHS_S = (0.0, 1.0, 12.0, 60.0)  # of a quota, that a bucket may hold
 _SPARED = 0.02  # chance that nothing beyond a quota is refused all the same
 _UNSPARED = 1.0 - _SPARED
 _EVERY_OTHER = 0.5  # comes too soon for a bucket of one call, however little too soon
@@ -39,7 +39,8 @@ _BLOCK_CALLS, _BLOCK_S = 20, 4.0  # longer than what a server saves up for burst
 _LONGEST_BLOCK_S = 24.0  # of a slow pool, with fewer calls
 _CREDIBLE_S = 1.0  # a shorter block says nothing
 _USED = 0.8  # of the pace; a block at which less was sent says nothing
-_LEAN, _NOISY_LEAN, _CRUISE = 0.96, 0.96, 0.3  # of that quantile of the quota
+_LEAN, _CRUISE = 0.95, 0.25  # of that quantile of the quota
+_NOISY_LEAN, _NOISY_CRUISE = 0.96, 0.3  # where the pace rises after trials only
 _QUIET = 0.007  # noise that is as good as none
 _LOW, _HIGH, _WIDE = 0.2, 0.8, 1.12  # quantiles, and how far apart they are when it is uncertain
 _HIGHEST = 1.3  # times the usual pace, for a block
@@ -51,7 +52,7 @@ _UP_EVERY = 4  # blocks; every other one while nothing is refused at the higher 
 _AT_ANY_COST = 8  # blocks, while the quota is all but unknown
 _DOWN_EVERY, _DOWN_CALLS, _DOWN = 8, 60, 0.12
 _SOME_NOISE, _DOUBT = 0.02, 0.22  # noise that is worth it, and its standard deviation beside it
-_SURELY = 0.05  # quantile
+_SURELY, _GROWN = 0.05, 1.15  # quantile; times the noise of the last time
 _AFTER_CLUSTER = 0.8  # of the pace, for a block: a quota would then last longer
 _KNOWN_CALLS = 100  # until the noise counts as known
 
@@ -220,8 +221,7 @@ def _likelihoods(noise: float, over: list[float], hits: float, misses: float) ->
     below = exp(max(_LEAST_LIKELY, hits * log(least) + misses * log(1.0 - least)))
     shares = [min(_MOST, max(_LEAST, noise + rest * share)) for share in over]
     return [
-        _SPARED * below
-        + _UNSPARED * exp(max(_LEAST_LIKELY, hits * log(f) + misses * log(1.0 - f)))
+        _SPARED * below + _UNSPARED * exp(max(_LEAST_LIKELY, hits * log(f) + misses * log(1.0 - f)))
         if share
         else below
         for f, share in zip(shares, over, strict=True)
@@ -238,7 +238,7 @@ class Cruise:
         fit: What is known of quota and noise.
         noise: Share of the calls that is refused by chance.
         pace: Calls a second.
-        is_refused: A higher rate was refused since this was last set to False.
+        is_refused: A higher rate was refused, and the quota is known well, since this was False.
     """
 
     __slots__ = (
@@ -254,6 +254,7 @@ class Cruise:
         "_is_probe",
         "_known_at",
         "_known_sent",
+        "_noise_then",
         "_refused",
         "_sent",
         "fit",
@@ -273,6 +274,7 @@ class Cruise:
         self._calls = _BLOCK_CALLS
         self._is_probe, self._high = False, 0.0  # it is sent at a higher rate
         self._ceiling = math.inf  # of the usual pace, until a higher rate has been tried
+        self._noise_then = 0.0  # as of the last block at a lower rate
         self._blocks = self._down_at = 0
         self._credit = _CREDIT  # refusals that may be spent on blocks at a higher rate
 
@@ -304,9 +306,10 @@ class Cruise:
         self._at, self._sent, self._refused = now, sent, 0
         self._end_at = math.inf
         was_probe, self._is_probe, self._calls = self._is_probe, False, _BLOCK_CALLS
-        lean = _LEAN if self.noise < _QUIET else _NOISY_LEAN
-        usual = lean * (self.fit.quantile(_CRUISE) if self.fit.calls else self.fit.rate)
-        if was_probe or self._ceiling == math.inf:
+        is_quiet = self.noise < _QUIET  # then each refusal is seen to be the quota's
+        lean, low = (_LEAN, _CRUISE) if is_quiet else (_NOISY_LEAN, _NOISY_CRUISE)
+        usual = lean * (self.fit.quantile(low) if self.fit.calls else self.fit.rate)
+        if was_probe or is_quiet or self._ceiling == math.inf:
             self._ceiling = usual
         self.pace = min(usual, self._ceiling)
 
@@ -329,9 +332,7 @@ class Cruise:
         if self._end_at == math.inf:
             is_full = sent >= self._sent + self._calls or now >= self._at + _LONGEST_BLOCK_S
             is_full = is_full and now >= self._at + _BLOCK_S
-            is_too_high = self._is_too_high(now, sent)
-            self.is_refused = self.is_refused or is_too_high
-            if not is_full and not is_too_high:
+            if not is_full and not self._is_too_high(now, sent):
                 return False
             self._end_at, self._end_sent = now, sent
         if now < self._end_at + lag_s:
@@ -367,7 +368,6 @@ class Cruise:
         """
         was_probe = self._is_probe
         if was_probe:
-            self.is_refused = True
             if self._end_at == math.inf:
                 self._end_at, self._end_sent = now, sent
             self._refused += 1
@@ -386,15 +386,22 @@ class Cruise:
         self.fit.on_block(calls, min(calls, self._refused), seconds)
         self._known_at, self._known_sent = self._end_at, self._end_sent
         if self._is_probe:
-            self._credit -= self._refused - self.noise * calls
+            beyond = self._refused - self.noise * calls
+            self._credit -= beyond
+            if beyond >= _ENOUGH and self.fit.quantile(_HIGH) <= _OPEN * self.fit.quantile(_LOW):
+                self.is_refused = True
         self._credit = min(_CREDIT, self._credit + _WORTH * calls)
         self.noise = self.fit.noise()[0]
         return True
 
     def _look_below(self) -> None:
+        """Send less for a block, where the noise is uncertain, or seems to have grown.
+
+        A pace a little above a quota looks like more noise.
+        """
         mean, deviation = self.fit.noise()
-        is_doubtful = mean >= _SOME_NOISE and deviation > _DOUBT * mean
-        if is_doubtful and self.fit.quantile(_SURELY) < self.pace:  # else each block tells
-            self._down_at = self._blocks
+        is_doubtful = deviation > _DOUBT * mean and self.fit.quantile(_SURELY) < self.pace
+        if mean >= _SOME_NOISE and (is_doubtful or mean > _GROWN * self._noise_then):
+            self._down_at, self._noise_then = self._blocks, mean
             self._calls = _DOWN_CALLS
             self.pace *= 1.0 - max(_DOWN, mean)

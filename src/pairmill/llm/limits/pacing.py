@@ -217,13 +217,7 @@ class RateControl:
     ) -> bool:
         """Learn that a call found no capacity; whether all calls wait because of that.
 
-        Args:
-            now: The time.
-            epoch: The lease's epoch.
-            sent_before: How many calls had been admitted before it.
-            sent: How many have been admitted by now.
-            seconds: Since it was admitted.
-            retry_after_s: What the server asked for; None where it said nothing.
+        The arguments are those of ``on_refused``.
         """
         taken = self._count(sent_before)
         self.pause.on_refused(seconds)
@@ -545,23 +539,20 @@ class RateControl:
             self.test.on_failed(is_long=False)
             self._hold(now, sent)
         if is_due:
-            self.test.begin(now, self._best_guess, sent - self.refused, sent)
+            guess = self.cruise.fit.quantile(0.5) if self._is_cruising else self._allowed
+            self.test.begin(now, guess, sent - self.refused, sent)
             self.is_rising, self._cut_at = True, now
             self._is_cruising = False
         elif self._is_cruising:
             if self.cruise.on_sample(now, sent, _REFUSALS * self.pause.refused_in_s):
                 self.pace = self.cruise.pace
         elif self._leaves_minutes(now, calls, seconds):
-            self._allowed = self._taken.rate(now, MINUTE_S)
-            self.minutes.forget()
+            if self.minutes.is_long:
+                self._allowed = self._taken.rate(now, MINUTE_S)
+                self.minutes.forget()
             self._begin_cruise(now, sent, _SURE_AFTER_CUT)
         elif is_used:
             self._creep(now, calls, seconds)
-
-    @property
-    def _best_guess(self) -> float:
-        """Calls a second that the server allows, as far as is known."""
-        return self.cruise.fit.quantile(0.5) if self._is_cruising else self._allowed
 
     def _leaves_minutes(self, now: float, calls: int, seconds: float) -> bool:
         """Return whether refusals without a full minute show that the server has no minutes.
