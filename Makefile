@@ -14,7 +14,7 @@ help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # What a first run needs, and no more: 35 packages, not the 110 of a development machine.
-$(VENV)/.run-ready: pyproject.toml constraints.txt Makefile
+$(VENV)/.run-ready: pyproject.toml constraints.txt Makefile hatch_build.py src/pairmill/quality/_speedups.c
 	$(PYTHON) -c 'import sys; sys.exit("pairmill needs Python 3.11 or later: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
@@ -54,12 +54,12 @@ mutants: setup  ## mutate the code at SAMPLE=60 places, and check that tests fai
 check: lint type imports test  ## everything that must pass before a commit
 
 fmt: setup  ## format the code
-	$(BIN)/ruff format src tests benchmarks tools
+	$(BIN)/ruff format src tests benchmarks tools hatch_build.py
 	$(BIN)/ruff check --fix-only --quiet src tests benchmarks tools
 
 lint: setup
-	$(BIN)/ruff format --check src tests benchmarks tools
-	$(BIN)/ruff check src tests benchmarks tools
+	$(BIN)/ruff format --check src tests benchmarks tools hatch_build.py
+	$(BIN)/ruff check src tests benchmarks tools hatch_build.py
 	$(BIN)/python tools/lint_names.py src
 
 docs: setup  ## write the generated parts of the docs

@@ -70,7 +70,10 @@ async def in_flight(call: Callable[[str], Awaitable[None]], todo: list[str], lim
             group.create_task(work())
 
 
-async def bare(url: str, limit: int, todo: list[str], wire: str) -> None:
+async def bare(
+    url: str, limit: int, todo: list[str], wire: str, took: list[float] | None = None
+) -> None:
+    """Ask for all of them; ``took`` gets the seconds of each call."""
     from pairmill.clock import SystemClock
     from pairmill.llm.providers.endpoint import Endpoint, Secret
     from pairmill.llm.providers.provider import Mode
@@ -93,7 +96,10 @@ async def bare(url: str, limit: int, todo: list[str], wire: str) -> None:
 
     async def call(text: str) -> None:
         prompt = Prompt(template, messages(text)[-1]["content"], sampling)
+        began = time.monotonic()
         await provider.complete(Request(prompt, "m", schema), Mode.JSON_SCHEMA)
+        if took is not None:
+            took.append(time.monotonic() - began)
 
     await in_flight(call, todo, limit)
     await provider.aclose()

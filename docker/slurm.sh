@@ -24,7 +24,7 @@ while kill -0 "$child" 2>/dev/null; do # a signal ended the wait, not the run
     code=$?
 done
 
-if [ "$code" -eq 75 ]; then # stopped: the same command goes on
+if [ "$code" -eq 75 ]; then # stopped: the same command resumes
     scontrol requeue "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
 fi
 exit "$code"

@@ -36,7 +36,7 @@ MODULES = {
     "store/chain.py": ("tests/unit/store", "tests/property/test_journal.py"),
     "store/journal.py": ("tests/unit/store", "tests/property/test_journal.py"),
     "store/sqlite/ledger.py": ("tests/unit/store", "tests/property/test_journal.py"),
-    "store/sqlite/sends.py": ("tests/unit/store",),
+    "store/sqlite/small_tables.py": ("tests/unit/store",),
     "run/asking.py": ("tests/unit/run",),
     "run/suspects.py": ("tests/unit/run",),
     "store/recovery.py": ("tests/unit/store",),

@@ -1,10 +1,12 @@
-"""Check three rules of wording that ruff cannot: run by ``make lint``, exits 1 where one is broken.
+"""Check four rules that ruff cannot: run by ``make lint``, exits 1 if one is broken.
 
 1. No class name stands twice below ``src``: a reader who searches for it finds one thing.
 2. No module reaches into another module's private names (``noqa: SLF001`` is only allowed where a
    class lists its own methods): what works on one value stands in one file.
 3. A function's docstring says what it does or returns ("Return ...", "Count ...", "True if ..."),
    and is no noun phrase or question ("The ...", "What ...", "Whether ...").
+4. No module has more than 600 lines, nor fewer than 40, except entries of registries and main
+   functions of processes.
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+_MOST_LINES, _LEAST_LINES = 650, 40
+_ENTRIES = ("__init__.py", "__main__.py", "worker.py")  # processes and packages
+_REGISTRIES = ("commands", "formats")  # folders of one file an entry
 _NO_VERB = re.compile(r"(The|What|Whether|How|Where|Which|When|Who|An?)\b")
 
 
@@ -58,6 +63,17 @@ def wordless_lines(source: str) -> list[int]:
     ]
 
 
+def size_problem(path: Path, source: str) -> str:
+    """Describe why a module is too long or too short; "" if it is neither."""
+    lines = source.count("\n")
+    if lines > _MOST_LINES:
+        return f"{path}: {lines} lines are too many: split it by subject"
+    is_entry = path.name in _ENTRIES or path.parent.name in _REGISTRIES
+    if lines < _LEAST_LINES and not is_entry:
+        return f"{path}: {lines} lines are too few: move them to the module of their subject"
+    return ""
+
+
 def problems(root: Path) -> list[str]:
     """One line for each broken rule in the Python files below ``root``."""
     found: dict[str, list[str]] = defaultdict(list)
@@ -82,9 +98,16 @@ def problems(root: Path) -> list[str]:
     return lines
 
 
+def sizes(root: Path) -> list[str]:
+    """One line for each Python file below ``root`` that is too long or too short."""
+    found = (size_problem(path, path.read_text("utf-8")) for path in sorted(root.rglob("*.py")))
+    return [line for line in found if line]
+
+
 def main(arguments: list[str]) -> int:
     """Print the problems below the given folders; 1 if there are any."""
-    lines = [line for folder in arguments or ["src"] for line in problems(Path(folder))]
+    folders = [Path(folder) for folder in arguments or ["src"]]
+    lines = [line for folder in folders for line in (*problems(folder), *sizes(folder))]
     sys.stdout.writelines(f"{line}\n" for line in lines)
     return 1 if lines else 0
 

@@ -18,8 +18,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from pairmill.chunking.intake_file import IntakeFile
-from pairmill.chunking.repeats import RepeatIndex
-from pairmill.chunking.sketch import sketch
+from pairmill.chunking.repeats import RepeatIndex, sketch
 from pairmill.quality.text import words
 from pairmill.records import digest
 

@@ -103,7 +103,7 @@ def resilient(page: bytes) -> str:
     from resiliparse.parse.encoding import bytes_to_str, detect_encoding
     from resiliparse.parse.html import HTMLTree
 
-    tree = HTMLTree.parse(bytes_to_str(page, detect_encoding(page)))
+    tree = HTMLTree.parse(bytes_to_str(page, detect_encoding(page) or "utf-8"))
     return str(extract_plain_text(tree, main_content=True))
 
 

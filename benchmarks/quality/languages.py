@@ -24,9 +24,9 @@ from benchmarks.quality.wordings import HELD_OUT, WORDINGS
 from tests.unit.quality.languages import TEXTS
 from tests.unit.quality.test_languages import UNRELATED
 
-from pairmill.quality.applicability import applies
 from pairmill.quality.filters import inspect
 from pairmill.quality.grounding import prepare_chunk, prepare_pair
+from pairmill.quality.phrases import applies
 from pairmill.quality.support import support
 from pairmill.quality.text import is_spaceless
 from pairmill.quality.thresholds import CheckPolicy, override

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from pairmill.chunking.reader import read_chunks
 from pairmill.config import load
-from pairmill.quality.stopwords import ENGLISH
 from pairmill.quality.text import words
+from pairmill.quality.word_lists import ENGLISH
 from pairmill.simulator.content import split_sentences
 
 if TYPE_CHECKING:

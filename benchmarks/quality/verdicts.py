@@ -2,6 +2,7 @@
 
 git worktree add --detach ../before COMMIT
 python -m benchmarks.quality.verdicts ../before [--pairs 100000]
+python -m benchmarks.quality.verdicts             the compiled loops beside the Python text
 
 Both versions judge the same pairs in a process of its own; what they find, its wording and both
 scores go into one digest a portion. Returns 1 where any differs.
@@ -126,7 +127,8 @@ def main() -> int:
         emit(given.emit)
         return 0
     count = -(-given.pairs // PAIRS_PER_CHUNK)
-    told = {name: _ask(tree, count) for name, tree in (("before", given.before), ("now", HERE))}
+    before = _ask(given.before, count) if given.before else _ask(HERE, count, speedups="off")
+    told = {"before" if given.before else "reference": before, "now": _ask(HERE, count)}
     differing = sum(one[:2] != two[:2] for one, two in zip(*told.values(), strict=True))
     for name, portions in told.items():
         print(f"{name}: {portions[-1][2] / given.pairs * 1e6:.0f} us of CPU a pair")
@@ -135,11 +137,14 @@ def main() -> int:
     return int(differing > 0)
 
 
-def _ask(tree: Path, count: int) -> list[list[Any]]:
+def _ask(tree: Path, count: int, speedups: str = "on") -> list[list[Any]]:
     words = [sys.executable, "-m", "benchmarks.quality.verdicts", "--emit", str(count)]
     paths = os.pathsep.join([str(tree / "src"), str(HERE)])
     child = subprocess.run(
-        words, env={**os.environ, "PYTHONPATH": paths}, stdout=subprocess.PIPE, check=True
+        words,
+        env={**os.environ, "PYTHONPATH": paths, "PAIRMILL_SPEEDUPS": speedups},
+        stdout=subprocess.PIPE,
+        check=True,
     )
     return [orjson.loads(line) for line in child.stdout.splitlines()]
 

@@ -13,8 +13,8 @@ from benchmarks.quota.wire import PlainWire
 from pairmill.errors import ProviderError
 from pairmill.events import Bus
 from pairmill.llm.client import Client
+from pairmill.llm.endpoint_info import metrics_url, read_gauges
 from pairmill.llm.limits.gate import Gate, Limits
-from pairmill.llm.limits.gauges import metrics_url, read_gauges
 from pairmill.llm.limits.headers import HeaderDialect
 from pairmill.llm.pools import Pool, Pools
 from pairmill.llm.providers.provider import Mode
@@ -83,12 +83,12 @@ async def pairmill(
         for name, url in zip(names, urls, strict=True)
     ]
     gates = {name: Gate(limits, clock=clock.monotonic, width=width) for name in names}
-    stations = [
+    routes = [
         Route(pool, PlainWire(pool.base_url, clock), Mode.PROMPT, HeaderDialect.COMMON)
         for pool in pools
     ]
     choice = Pools(pools, lambda pool: gates[pool.name], clock.monotonic)
-    exchange = Router(MODEL, stations, choice, clock)
+    exchange = Router(MODEL, routes, choice, clock)
     policy = RetryPolicy(max_wait_s=1e9, max_asked_s=1e9, max_alone=1_000)
     client = Client(exchange, _Flight(), Bus(), clock, random.Random(1), policy=policy)
     watching = asyncio.create_task(_watch(urls[0], gates[names[0]])) if gauge else None
@@ -101,8 +101,8 @@ async def pairmill(
     finally:
         if watching:
             watching.cancel()
-        for station in stations:
-            await station.provider.aclose()
+        for route in routes:
+            await route.provider.aclose()
 
 
 @asynccontextmanager

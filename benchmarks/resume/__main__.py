@@ -1,9 +1,10 @@
 """How long a start takes that finds its units finished, until the first new call.
 
 python -m benchmarks.resume [UNITS]          200,000 where none is given
+python -m benchmarks.resume --no-record N    as with a folder that has no record of what was read
 
-The folder is made by committing outcomes straight into its journal, under the ids that the run will
-look for; the input is then read as in any run, and one chunk at its end is new.
+The folder is made by reading the input as a run does, and committing outcomes straight into its
+journal, under the ids that the run will look for; then one chunk is added at the input's end.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from benchmarks.cells import endpoint
 from benchmarks.machine import describe, save
 
 from pairmill import __version__
-from pairmill.chunking.reader import read_chunks
+from pairmill.chunking.job import Job
+from pairmill.chunking.reader_process import ReaderProcess
+from pairmill.chunking.recorded import recording
 from pairmill.config import Settings, fingerprint, load
 from pairmill.recipes.registry import make_recipe
 from pairmill.records import Outcome, Usage, digest
@@ -59,16 +62,19 @@ print(json.dumps(found))
 """
 
 
-def outcomes(settings: Settings) -> Iterator[UnitOutcome]:
+def outcomes(settings: Settings, *, has_record: bool) -> Iterator[UnitOutcome]:
     """A finished unit for each chunk of the input."""
     identity = make_recipe(settings).identity
-    for chunk in read_chunks(settings, lambda _: None):
-        unit = digest(chunk.id, identity)
-        row = b'{"id":"%s"}\n' % unit.encode()
-        yield UnitOutcome(unit, Outcome.WRITTEN, (row,), (), None, 1, Usage(500, 300, 0))
+    job = Job.of(settings, keeps_memory=True)
+    with ReaderProcess(recording(job, __version__) if has_record else job) as batches:
+        for batch in batches:
+            for chunk, *_ in batch.chunks:
+                unit = digest(chunk, identity)
+                row = b'{"id":"%s"}\n' % unit.encode()
+                yield UnitOutcome(unit, Outcome.WRITTEN, (row,), (), None, 1, Usage(500, 300, 0))
 
 
-def build(articles: Path, out: Path, url: str) -> None:
+def build(articles: Path, out: Path, url: str, *, has_record: bool) -> None:
     """Make the run folder in which every chunk of ``articles`` is finished."""
     settings = load(
         given={"inputs": (str(articles),), "output": str(out), "model": "m", "base_url": url,
@@ -81,7 +87,7 @@ def build(articles: Path, out: Path, url: str) -> None:
         version=__version__,
     ) as folder:
         journal = Journal.open(folder, clock=time.monotonic)
-        done = outcomes(settings)
+        done = outcomes(settings, has_record=has_record)
         while group := list(itertools.islice(done, COMMIT)):
             journal.commit(Batch((), group))
         journal.close()
@@ -90,7 +96,9 @@ def build(articles: Path, out: Path, url: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.resume")
     parser.add_argument("units", type=int, nargs="?", default=200_000)
-    count = parser.parse_args().units
+    parser.add_argument("--no-record", action="store_true")
+    given = parser.parse_args()
+    count = given.units
     print(describe(), "\n")
     with tempfile.TemporaryDirectory(prefix="pairmill-bench-") as name, endpoint("zero") as it:
         folder = Path(name)
@@ -98,7 +106,7 @@ def main() -> None:
         with articles.open("wb") as file:
             corpus.write(file, count)
         started = time.perf_counter()
-        build(articles, folder / "run", it.url)
+        build(articles, folder / "run", it.url, has_record=not given.no_record)
         built_s = time.perf_counter() - started
         with articles.open("ab") as file:
             corpus.write(file, 1, seed=2)
@@ -107,7 +115,8 @@ def main() -> None:
     found["us_per_unit"] = round(found["seconds"] / count * 1e6, 1)
     print(f"{count:,} finished units skipped, first new answer after {found['seconds']:.1f} s")
     print(found)
-    save("resume", found)
+    if not given.no_record:
+        save("resume", found)
 
 
 def measure(articles: Path, out: Path, url: str) -> dict[str, Any]:

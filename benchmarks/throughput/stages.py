@@ -34,9 +34,8 @@ from pairmill.chunking.repeats import RepeatIndex
 from pairmill.chunking.shared_lines import SharedLines
 from pairmill.chunking.splitters import make_splitter
 from pairmill.config import load
-from pairmill.recipes.fit import traits_of
-from pairmill.recipes.plan import plan_pairs
-from pairmill.recipes.prompt_sets import FIRST
+from pairmill.recipes.plan import plan_pairs, traits_of
+from pairmill.recipes.prompts import FIRST
 from pairmill.recipes.writing import load_backtranslate, passage_values
 from pairmill.records import Sampling, digest, digest_with
 

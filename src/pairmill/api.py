@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from pairmill.output.qc.report import Report
     from pairmill.run.generate import generate
     from pairmill.service.companions import Companion, PoolView, RunProgress, RunView
-    from pairmill.service.estimate import Estimate
-    from pairmill.service.pilot import Pace
+    from pairmill.service.estimate import Estimate, Pace
     from pairmill.sources.in_memory import Given
 
 __all__ = [
@@ -158,8 +157,7 @@ def export(
     from pairmill.output import export as exporting
     from pairmill.output.export_options import ExportOptions
     from pairmill.output.export_place import default_place
-    from pairmill.output.related import related_documents
-    from pairmill.output.repeats import choose_repeats
+    from pairmill.output.related import choose_repeats, related_documents
     from pairmill.output.source_texts import read_source_texts
 
     source = Path(folder)

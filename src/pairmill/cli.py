@@ -15,6 +15,7 @@ from pathlib import Path  # noqa: TC003 (typer reads it)
 from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
 
 from pairmill.commands.doctor import doctor
 from pairmill.commands.estimate import estimate_like
@@ -23,6 +24,7 @@ from pairmill.commands.export import export as export_command
 from pairmill.commands.fetch import fetch
 from pairmill.commands.flags import OTHERS, RunCode, flag, read_settings
 from pairmill.commands.folders import Folder, work_folder
+from pairmill.commands.health import health
 from pairmill.commands.init import init
 from pairmill.commands.inspect import inspect
 from pairmill.commands.merge import merge
@@ -33,8 +35,7 @@ from pairmill.commands.report import report
 from pairmill.commands.simulate import simulate
 from pairmill.commands.view import view
 from pairmill.errors import EXIT_DONE, EXIT_FAILED, PairmillError, first_error
-from pairmill.service.best_effort_stream import BestEffortStream
-from pairmill.service.console import tell
+from pairmill.service.console import BestEffortStream, tell
 from pairmill.startup import (
     hold_standard_streams,
     quit_on_signals,
@@ -55,7 +56,22 @@ __all__ = ["app", "main"]
 _NOT_TAKEN = frozenset({errno.ENOSPC, errno.EIO, errno.EBADF, errno.EAGAIN, errno.EINVAL})
 _PATIENCE_S = 2.0  # for the reader of standard error, at the end
 
+
+class _Commands(TyperGroup):
+    """Commands whose switches have no type in ``--help``: they take no value."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            options: tuple[Any, ...] = (*command.params, command.get_help_option(ctx))
+            for option in options:
+                if getattr(option, "is_flag", False) and option.metavar is None:
+                    option.metavar = ""
+        return command
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -169,7 +185,9 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     share: Annotated[str | None, flag("share", metavar="DIR|URL")] = None,
     config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Settings in YAML; flags win.", rich_help_panel=OTHERS),
+        typer.Option(
+            metavar="FILE", help="Settings in YAML; flags override it.", rich_help_panel=OTHERS
+        ),
     ] = None,
     assignments: Annotated[
         list[str] | None,
@@ -258,7 +276,7 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     if not settings.inputs:
         raise UsageError("nothing to read: name files or folders, or - for standard input")
     if dry_run:
-        from pairmill.service.dry_run import print_plan
+        from pairmill.service.survey import print_plan
 
         for line in [] if quiet else advice:
             tell(line)
@@ -304,17 +322,18 @@ def show(
     folder: Folder,
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of pairs.")] = 3,
     seed: Annotated[int | None, typer.Option(help="Seed of the selection.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     run_code: RunCode = False,
 ) -> None:
     """Print a few random pairs beside their source text."""
     import secrets
 
-    from pairmill.output.run_inputs import code_notice
     from pairmill.output.show import print_pairs
+    from pairmill.output.source_texts import code_notice
     from pairmill.store.folder import read_folder
 
     chosen = secrets.randbelow(2**31) if seed is None else seed
-    print_pairs(folder, count, chosen, run_code=run_code)
+    print_pairs(folder, count, chosen, as_json=as_json, run_code=run_code)
     if not run_code:
         for line in code_notice(read_folder(folder), "the texts of the pairs are not shown"):
             tell(line)
@@ -361,7 +380,7 @@ def _run(
     advice: Sequence[str] = (),
 ) -> int:
     quit_on_signals()
-    from pairmill.run.descriptors import check_open_files
+    from pairmill.run.tuning import check_open_files
 
     check_open_files()
     import time
@@ -371,8 +390,7 @@ def _run(
 
     from pairmill.events import Bus, CallAnswered, Notice, RunOpened
     from pairmill.llm.retirement import check_model_is_named
-    from pairmill.run.auto_export import check_export, export_at_end
-    from pairmill.run.engines import engine_of
+    from pairmill.run.generate import check_export, engine_of, export_at_end
     from pairmill.run.tuning import loop_options, share_one_heap
     from pairmill.service.progress import show as show_progress
     from pairmill.service.tally import RunTally
@@ -410,6 +428,7 @@ for command in (
     doctor,
     inspect,
     fetch,
+    health,
     merge,
     recover,
     report,

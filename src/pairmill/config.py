@@ -13,7 +13,6 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -32,8 +31,8 @@ from pydantic import (
 from pairmill.errors import ConfigError
 from pairmill.objects.url import WORK_NAME, default_work_dir, is_store_url, store_url
 from pairmill.partition import MOST_PARTS, parse_partition
-from pairmill.plain import plain
 from pairmill.reference import flatten, put_at
+from pairmill.settings_file import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOCAL",
+    "SECRET_HEADER",
     "PlanSettings",
     "PoolSettings",
     "RequestSettings",
@@ -50,7 +50,6 @@ __all__ = [
     "is_local_model",
     "is_recipe_file",
     "load",
-    "read_file",
 ]
 
 LOCAL = "local"  # --model local: the embedded model; local:PATH for any other GGUF file
@@ -113,7 +112,7 @@ class RequestSettings(BaseModel):
                 msg = f"body.{name}: is set by pairmill; {setting}"
                 raise ValueError(msg)
         for name, value in self.headers.items():
-            if _SECRET_HEADER.search(name) and "${" not in value:
+            if SECRET_HEADER.search(name) and "${" not in value:
                 msg = f"headers.{name}: put the secret into the environment and write ${{NAME}}"
                 raise ValueError(msg)
             if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not value.isprintable():
@@ -139,7 +138,8 @@ _OWN_FIELDS = {
     "n": "one answer is read",
     "response_format": "use structured_output",
 }
-_SECRET_HEADER = re.compile(r"authorization|key|token|secret|cookie", re.IGNORECASE)
+SECRET_HEADER = re.compile(r"authorization|key|token|secret|cookie", re.IGNORECASE)
+"""Names of headers whose values are secrets."""
 
 
 class PoolSettings(BaseModel):
@@ -344,6 +344,7 @@ class Settings(BaseModel):
     work_dir: Path | None = None
     upload_s: float = Field(10.0, ge=0.1, le=3600, allow_inf_nan=False)
     lease_s: float = Field(60.0, ge=2, le=3600, allow_inf_nan=False)
+    store_wait_s: float = Field(600.0, ge=0, allow_inf_nan=False)
     grace_s: float = Field(25.0, ge=0)
     accept_change: bool = False
 
@@ -430,34 +431,6 @@ def fingerprint(settings: Settings) -> dict[str, Any]:
     if is_recipe_file(name):  # a file's path says nothing about its contents
         name = Path(name.partition(".py:")[0]).stem
     return {**values, "recipe": name}
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """Read a YAML settings file.
-
-    Raises:
-        ConfigError: It cannot be read, is not YAML, has a duplicate key, or is not a mapping.
-    """
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read settings from {path}: {_reason(error)}") from None
-    try:
-        data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a SafeLoader underneath)
-    except RecursionError:
-        raise ConfigError(f"{path}: nested too deeply") from None
-    except ValueError as error:  # a number of thousands of digits, an invalid date
-        raise ConfigError(f"{path}: {_first_line(error)}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not valid YAML"
-        raise ConfigError(f"{path}{where}: {problem}") from None
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}: expected 'name: value' lines at the top level")
-    return {str(key): value for key, value in data.items()}
 
 
 def load(
@@ -586,30 +559,3 @@ def _unusable(name: str, value: object) -> str:
     elif isinstance(value, (str, Path)) and "\0" in str(value):
         return f"{name}: holds a NUL character"
     return next((problem for each in inner if (problem := _unusable(*each))), "")
-
-
-def _first_line(error: Exception) -> str:
-    return plain(str(error).partition("\n")[0].partition(";")[0], 120) or type(error).__name__
-
-
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    return "not UTF-8" if isinstance(error, UnicodeDecodeError) else (error.strerror or "no reason")
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """A safe loader that rejects duplicate keys, instead of keeping the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a name must be a plain word", key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key}' is given twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)

@@ -11,7 +11,7 @@ PairmillError
 ├── HubError            75   a push to the hub failed, and may be tried again
 ├── ProviderError            a call failed; its kind says how, and `MEANINGS` the consequences
 ├── RejectedError            a question has no valid answer; its unit ends in rejected/
-└── StoppedError        75   the run ended early, and the same command goes on with it
+└── StoppedError        75   the run ended early, and the same command resumes it
 """
 
 from __future__ import annotations
@@ -104,6 +104,7 @@ class Meaning:
         is_down: True if it indicates that the whole endpoint is down.
         had_room: True if the server accepted the request: no sign of congestion.
         used_tokens: True if tokens may have been used.
+        may_be_billed: True if the model had the request, and its end is unknown.
         ends_start: True if at a run's first call the set-up is at fault, and waiting cannot help.
         may_pass: True if a pool dropped for this is tried again later, if there are others.
     """
@@ -117,6 +118,7 @@ class Meaning:
     is_down: bool = False
     had_room: bool = False
     used_tokens: bool = True
+    may_be_billed: bool = False
     ends_start: bool = False
     may_pass: bool = False
 
@@ -160,8 +162,10 @@ MEANINGS: Mapping[Kind, Meaning] = MappingProxyType(
             dropped="its model was not there for {count} different chunks in a row",
             may_pass=True,
         ),
-        Kind.TIMEOUT: Meaning(Blame.UNKNOWN, "timeout", retries=True),
-        Kind.LOST: Meaning(Blame.UNKNOWN, "connection_lost", retries=True, is_down=True),
+        Kind.TIMEOUT: Meaning(Blame.UNKNOWN, "timeout", retries=True, may_be_billed=True),
+        Kind.LOST: Meaning(
+            Blame.UNKNOWN, "connection_lost", retries=True, is_down=True, may_be_billed=True
+        ),
         Kind.REFUSED: Meaning(
             Blame.UNKNOWN,
             "refused_by_server",

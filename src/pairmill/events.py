@@ -40,7 +40,9 @@ __all__ = [
     "PartsCounted",
     "ReadingDone",
     "RepairAsked",
+    "RepairEnded",
     "RunOpened",
+    "RunWaits",
     "SentenceTried",
     "ShardPublished",
     "UnitFinished",
@@ -268,6 +270,16 @@ class RepairAsked(Event, frozen=True):
     reason: str
 
 
+class RepairEnded(Event, frozen=True):
+    """What came of asking again.
+
+    Attributes:
+        result: ``mended``: nothing is wrong with the new answer; ``failed``: something is.
+    """
+
+    result: str
+
+
 class PairJudged(Event, frozen=True):
     """The judge rated a pair.
 
@@ -381,6 +393,16 @@ class LoopLate(Event, frozen=True):
     """How late the event loop ran a timer; sent several times a second."""
 
     seconds: float
+
+
+class RunWaits(Event, frozen=True):
+    """Nothing new is asked for a reason of this machine's or its store's, or that is over.
+
+    Attributes:
+        reason: One line; "" once it goes on.
+    """
+
+    reason: str
 
 
 class Notice(Event, frozen=True):

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["MOST_PARTS", "Partition", "check_parts", "find_parts", "parse_partition", "part_of"]
+__all__ = [
+    "MOST_PARTS",
+    "Partition",
+    "check_parts",
+    "check_whole",
+    "find_parts",
+    "parse_partition",
+    "part_of",
+]
 
 MOST_PARTS = 100_000
 _FORM = re.compile(r"(\d{1,6}|auto)/(\d{1,6})|auto", re.ASCII)
@@ -120,6 +128,20 @@ def check_parts(output: Path, partition: Partition) -> None:
         raise ConfigError(
             f"{around}: is the run folder of a single process; give the parts another folder with"
             f" -o"
+        )
+
+
+def check_whole(output: Path) -> None:
+    """Check that a folder for the run of a single process does not hold the parts of another run.
+
+    Raises:
+        ConfigError: It does.
+    """
+    parts = find_parts(output)
+    if parts and not (output / ".run").is_dir():
+        raise ConfigError(
+            f"{output}: holds parts of {min(parts).count}; add --partition, or give another folder"
+            " with -o"
         )
 
 

@@ -63,7 +63,7 @@ SETTINGS: dict[str, SettingText] = {
         " indexed job or a job array; see [scale.md](scale.md)",
     ),
     "engine": _T(
-        "", "engine", "What runs the work", "process", ("process", "ray"),
+        "", "engine", "How the run is executed", "process", ("process", "ray"),
         "this process; or Ray tasks, one for each of `partitions`, merged at the end; extra `ray`,"
         " see [scale.md](scale.md#on-ray)",
     ),
@@ -75,7 +75,7 @@ SETTINGS: dict[str, SettingText] = {
         "", "ray_address", "With engine ray: address of the cluster", "`$RAY_ADDRESS`",
         more="without either, Ray is started on this machine for the time of the run",
     ),
-    "ray_cpus": _T("", "ray_cpus", "With engine ray: CPUs that a part takes", "1"),
+    "ray_cpus": _T("", "ray_cpus", "With engine ray: CPUs per part", "1"),
     "export": _T("", "export", "Export at the end in this training format, beside the run folder"),
     "companions": _T(
         "", "companions", "Your own coroutines to run beside the run, as module:name", "none",
@@ -152,9 +152,9 @@ SETTINGS: dict[str, SettingText] = {
         "input", "shared_lines", "What to do with lines that many documents of a site share",
         "remove", ("remove", "keep"),
     ),
-    "limit": _T("input", "limit", "At most this many chunks in all"),
+    "limit": _T("input", "limit", "Maximum number of chunks in total"),
     "limit_per_document": _T(
-        "input", "limit_per_document", "At most this many chunks of each document",
+        "input", "limit_per_document", "Maximum number of chunks per document",
         more="the first ones",
     ),
     "follow": _T(
@@ -162,11 +162,11 @@ SETTINGS: dict[str, SettingText] = {
         more="folders, growing JSON Lines files and standard input; see [follow.md](follow.md)",
     ),
     "follow_idle_s": _T(
-        "input", "follow_idle_s", "With follow: end after so many seconds without anything new",
+        "input", "follow_idle_s", "With follow: stop after this many seconds without new input",
         more="0: end once all that is there is done, for a job that cron starts",
     ),
     "follow_poll_s": _T(
-        "input", "follow_poll_s", "With follow: seconds between two looks at the input", "1"
+        "input", "follow_poll_s", "With follow: seconds between polls of the input", "1"
     ),
     "strict": _T("input", "strict", "Exit with 1 if any piece of input cannot be used", "no"),
     "sources": _T(
@@ -187,15 +187,15 @@ SETTINGS: dict[str, SettingText] = {
     ),
 
     "model": _T(
-        "model", "name", "A model of the endpoint; local; local:FILE.gguf", "gpt-4o-mini",
+        "model", "name", "Model name at the endpoint; or local, or local:FILE.gguf", "gpt-4o-mini",
         more="a new run at a provider's endpoint must set it, since the default"
         " [is retired](limits.md#money)",
     ),
     "base_url": _T(
-        "model", "base_url", "An OpenAI-compatible endpoint, with its /v1", "`$OPENAI_BASE_URL`"
+        "model", "base_url", "OpenAI-compatible endpoint, including its /v1", "`$OPENAI_BASE_URL`"
     ),
     "api_key_env": _T(
-        "model", "api_key_env", "The environment variable that holds the key", "OPENAI_API_KEY"
+        "model", "api_key_env", "Environment variable that holds the key", "OPENAI_API_KEY"
     ),
     "provider": _T(
         "model", "provider", "The endpoint's dialect: a name, a YAML file, or module:name",
@@ -241,17 +241,17 @@ SETTINGS: dict[str, SettingText] = {
         "model", "pools", "Several endpoints, keys or models", "none", more="see [below](#pools)"
     ),
 
-    "max_usd": _T("limits", "max_usd", "Dollars that all starts may cost; never exceeded"),
+    "max_usd": _T("limits", "max_usd", "Maximum cost of all starts, in dollars; never exceeded"),
     "max_total_tokens": _T(
-        "limits", "max_total_tokens", "Tokens that all starts may use, prompts and answers",
+        "limits", "max_total_tokens", "Maximum tokens of all starts, prompts and answers together",
         more="an earlier version called it `max_tokens`",
     ),
-    "max_hours": _T("limits", "max_hours", "Hours that all starts may take"),
+    "max_hours": _T("limits", "max_hours", "Maximum duration of all starts, in hours"),
     "concurrency": _T("limits", "concurrency", "Calls in flight", "automatic"),
-    "rpm": _T("limits", "rpm", "Requests a minute that the quota allows", "learned"),
-    "tpm": _T("limits", "tpm", "Tokens a minute, prompt and answer together", "learned"),
-    "input_tpm": _T("limits", "input_tpm", "Prompt tokens a minute, if counted separately"),
-    "output_tpm": _T("limits", "output_tpm", "Answer tokens a minute, if counted separately"),
+    "rpm": _T("limits", "rpm", "Requests per minute that the quota allows", "learned"),
+    "tpm": _T("limits", "tpm", "Tokens per minute, prompt and answer together", "learned"),
+    "input_tpm": _T("limits", "input_tpm", "Prompt tokens per minute, if counted separately"),
+    "output_tpm": _T("limits", "output_tpm", "Answer tokens per minute, if counted separately"),
     "charge": _T(
         "limits", "charge", "Which tokens count against the quota", "found out",
         ("actual", "reconciled", "reserved"),
@@ -271,36 +271,36 @@ SETTINGS: dict[str, SettingText] = {
         more="[pairmill's form, LiteLLM's or models.dev's](limits.md#money)",
     ),
     "max_attempts": _T(
-        "limits", "max_attempts", "Answers bought for one question before it is rejected", "3",
+        "limits", "max_attempts", "Answers paid for per question before it is rejected", "3",
         more="the first one included"
     ),
     "endpoint_wait_s": _T(
-        "limits", "endpoint_wait_s", "Seconds that an endpoint may be down", "1800",
+        "limits", "endpoint_wait_s", "Maximum seconds that an endpoint may be down", "1800",
         more="then the run ends and can be resumed",
     ),
     "no_progress_s": _T(
-        "limits", "no_progress_s", "Seconds in which nothing may become durable", "900",
+        "limits", "no_progress_s", "Maximum seconds without anything becoming durable", "900",
         more="without a known reason; then the run ends and can be resumed",
     ),
     "grace_s": _T(
-        "limits", "grace_s", "Seconds that calls in flight may take after a stop", "25"
+        "limits", "grace_s", "Maximum seconds for calls in flight after a stop", "25"
     ),
 
     "recipe": _T(
-        "recipe", "name", "A name of `pairmill recipes list`, FILE.yaml, or package.module:name",
+        "recipe", "name", "Name from `pairmill recipes list`, FILE.yaml, or package.module:name",
         "auto",
         more="`auto` takes `extractive` for the embedded model, else `backtranslate`; see"
         " [recipes.md](recipes.md)",
     ),
     "pairs_per_chunk": _T("recipe", "pairs_per_chunk", "Maximum number of pairs per chunk", "3"),
     "mode": _T(
-        "recipe", "mode", "How backtranslate writes", "one_step",
+        "recipe", "mode", "How backtranslate asks", "one_step",
         ("one_step", "two_step", "verbatim"),
         "pairs at once; instructions, then answers; or only an instruction, with the text itself as"
         " the answer",
     ),
     "guidance": _T(
-        "recipe", "guidance", "A paragraph for every writing prompt", "none",
+        "recipe", "guidance", "Paragraph added to every writing prompt", "none",
         more="domain, audience, what to avoid",
     ),
     "language": _T(
@@ -357,9 +357,9 @@ SETTINGS: dict[str, SettingText] = {
         "recipe", "chunks_by", "Which chunks make a unit", "neighbours", ("neighbours", "subject"),
         "neighbours in a document; or chunks of one subject, each from another document",
     ),
-    "target_pairs": _T("recipe", "target_pairs", "End once the folder holds this many pairs"),
+    "target_pairs": _T("recipe", "target_pairs", "Stop once the folder contains this many pairs"),
     "per_document": _T(
-        "recipe", "per_document", "Ask no more about a document that gave this many pairs"
+        "recipe", "per_document", "Stop asking about a document once it has this many pairs"
     ),
 
     "checks": _T(
@@ -384,7 +384,7 @@ SETTINGS: dict[str, SettingText] = {
     "judge_model": _T(
         "judge", "model", "Model that rates", "the run's", more="another one is a better judge"
     ),
-    "judge_share": _T("judge", "share", "Share of the chunks that sample takes", "0.02"),
+    "judge_share": _T("judge", "share", "Share of chunks with sample", "0.02"),
     "judge_trust": _T(
         "judge", "trust", "Share of the judged chunks on which the judge is tested", "0.05",
         more="they are rated twice, and with a planted fault",
@@ -398,7 +398,7 @@ SETTINGS: dict[str, SettingText] = {
         "verify", "model", "Model that verifies", "the run's",
         more="another one is a better verifier"
     ),
-    "verify_share": _T("verify", "share", "Share of the chunks that sample takes", "0.05"),
+    "verify_share": _T("verify", "share", "Share of chunks with sample", "0.05"),
     "verify_trust": _T(
         "verify", "trust", "Share of the verified chunks on which the verifier is tested", "0.05",
         more="they are checked once more, with a planted error",
@@ -415,7 +415,7 @@ SETTINGS: dict[str, SettingText] = {
         "storage", "commit_interval_s", "Maximum seconds until an answer is durable", "0.1"
     ),
     "disk_wait_s": _T(
-        "storage", "disk_wait_s", "Seconds that a disk may be full", "600",
+        "storage", "disk_wait_s", "Maximum seconds to wait while a disk is full", "600",
         more="then the run ends and can be resumed",
     ),
     "store": _T(
@@ -433,6 +433,11 @@ SETTINGS: dict[str, SettingText] = {
     "lease_s": _T(
         "storage", "lease_s", "Seconds without a sign of life until another process takes over",
         "60",
+    ),
+    "store_wait_s": _T(
+        "storage", "store_wait_s", "Maximum seconds that an object store may be unreachable", "600",
+        more="once another process may have taken over, nothing is asked meanwhile; then the run"
+        " ends and can be resumed",
     ),
 }  # fmt: skip
 """Settings by flat name, in the order of a settings file."""

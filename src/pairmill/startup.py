@@ -142,6 +142,6 @@ def _quit(number: int, _frame: FrameType | None) -> None:
     name = signal.Signals(number).name
     try:
         os.set_blocking(2, False)  # nobody may be reading
-        os.write(2, f"pairmill: stopped by {name}; the same command goes on\n".encode())
+        os.write(2, f"pairmill: stopped by {name}; run the same command again to resume\n".encode())
     finally:
         os._exit(EXIT_RESUMABLE)

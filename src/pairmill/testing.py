@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
+from pairmill.clock import FakeClock
 from pairmill.errors import RejectedError
 from pairmill.recipes.answers import AnswerModel, json_schema, read
 from pairmill.recipes.recipe import NullContext
 from pairmill.records import Chunk, digest
 from pairmill.simulator import Simulator, SimulatorProcess, SimulatorSettings
-from pairmill.simulator.clock import FakeClock
+from pairmill.simulator.answers import asks_for_verdicts, write_verdicts
 from pairmill.simulator.content import draft_pairs, find_passage
 from pairmill.simulator.rng import Rng
 from pairmill.simulator.schema import Filling, fill
-from pairmill.simulator.verdicts import asks_for_verdicts, write_verdicts
 from pairmill.store.contract import check_ledger
 from pairmill.store.memory_ledger import MemoryStore
 
@@ -113,6 +113,16 @@ class ScriptedAsk:
     async def claim(self, names: Sequence[str]) -> list[bool]:
         """Treat every name as new."""
         return [True] * len(names)
+
+    def is_answered(
+        self,
+        prompt: Prompt,  # noqa: ARG002
+        answer: type[AnswerModel],  # noqa: ARG002
+        *,
+        model: str | None = None,  # noqa: ARG002
+    ) -> bool:
+        """Treat no question as answered before."""
+        return False
 
     def drop(self, rejection: Rejection) -> None:
         """Record that a pair was dropped."""

@@ -36,7 +36,7 @@ def test_it_shows_a_run_in_every_width_without_a_problem(tmp_path: Path) -> None
     with Simulator(SimulatorSettings(latency=Latency("fixed", 1.0))) as endpoint:
         process = start(
             *("run", corpus, "-o", tmp_path / "out", "--status", "0", "--concurrency", "2"),
-            *("--model", model),
+            *("--model", model, "--rpm", "240"),
             url=endpoint.url,
         )
         try:
@@ -47,6 +47,8 @@ def test_it_shows_a_run_in_every_width_without_a_problem(tmp_path: Path) -> None
                     page.wait("document.querySelector('#pools td')")
                     assert page.run("document.documentElement.scrollWidth") == width
                     assert max(page.run(LINES)) == 1  # no name is broken into letters
+                    page.wait("/[0-9]+ %/.test(document.querySelector('#pools').textContent)")
+                    assert "quota used" in page.run("document.querySelector('#tiles').textContent")
                     assert model in page.run("document.querySelector('#pools').textContent")
                 assert page.problems == []
                 assert all(each.startswith((url, "about:")) for each in page.requests)

@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from benchmarks.view.__main__ import write
 from tests.support.axe import AXE
 from tests.support.browser import Page, needs_chromium, open_page
 from tests.support.viewing import View, viewing
 
-from pairmill.output.export_record import ExportRecord
+from pairmill.output.export_summary import ExportRecord
 from pairmill.output.report.folder import report_on
 from pairmill.store.rows import ROW_FEATURES
 from pairmill.store.timeline import StageSum, StartPace, Timeline, write_timeline
@@ -354,6 +355,33 @@ def test_axe_finds_nothing_serious(tmp_path: Path, tab: Page, width: int, *, dar
     tab.wait("document.querySelector('article')")
     tab.run(f"{axe}; 0")
     assert tab.run(AXE_RUN) == []
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not there: python -m tests.support.axe")
+def test_axe_finds_nothing_serious_in_hostile_data(tmp_path: Path, tab: Page) -> None:
+    folder = hostile_run(tmp_path / "run")
+    axe = AXE.read_text("utf-8")
+    with opened(tab, folder, width=1440, height=900):
+        tab.wait("document.querySelector('#list article')")
+        tab.run(f"{axe}; 0")
+        assert tab.run(AXE_RUN) == []
+    path = report_on(folder, version="1")
+    tab.goto(path.as_uri(), width=390, height=900)
+    tab.wait("document.querySelector('article')")
+    tab.run(f"{axe}; 0")
+    assert tab.run(AXE_RUN) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not there: python -m tests.support.axe")
+def test_axe_finds_nothing_serious_in_100_000_pairs(tmp_path: Path, tab: Page) -> None:
+    folder = tmp_path / "run"
+    write(folder, 100_000)
+    axe = AXE.read_text("utf-8")
+    with opened(tab, folder, width=1440, height=900):
+        tab.wait("document.querySelector('#list article')")
+        tab.run(f"{axe}; 0")
+        assert tab.run(AXE_RUN) == []
 
 
 def test_a_dropped_pair_is_found_by_its_reason_and_accepted_anyway(

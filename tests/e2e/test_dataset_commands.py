@@ -10,6 +10,7 @@ from tests.support.corpus import write_corpus
 from pairmill import generate
 from pairmill.events import Bus, Notice
 from pairmill.output.rows import published_shards
+from pairmill.output.show import print_pairs
 from pairmill.simulator import Simulator
 
 if TYPE_CHECKING:
@@ -42,6 +43,19 @@ def test_an_export_lands_beside_the_run_and_says_what_it_holds(finished: Path) -
     assert {tuple(json.loads(line)) for lines in split.values() for line in lines} == {
         ("messages",)
     }
+
+
+def test_pairs_are_shown_to_programs_beside_their_text(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_pairs(finished, 3, 1, as_json=True)
+    found = json.loads(capsys.readouterr().out)["pairs"]
+    whole = {row["id"]: row for row in rows(finished)}
+    assert len(found) == 3
+    for pair in found:
+        text = pair.pop("chunk")
+        assert pair == whole[pair["id"]]
+        assert pair["evidence"][:20] in text
 
 
 def test_what_an_export_drops_is_counted_by_reason(finished: Path, tmp_path: Path) -> None:

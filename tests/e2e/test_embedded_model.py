@@ -72,7 +72,7 @@ def test_a_real_model_writes_pairs_on_this_machine(tmp_path: Path) -> None:
         timeout=200,
         check=False,
     )
-    assert "proves the pipeline and is no teacher" in run.stderr
+    assert "demonstrates the pipeline; do not train on its answers" in run.stderr
     found = rows(tmp_path / "out")
     lost = rejects(tmp_path / "out")
     assert len(found) + len(lost) >= 2, run.stderr

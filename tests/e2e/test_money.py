@@ -69,7 +69,7 @@ def test_a_cap_in_tokens_holds_whatever_usage_says(tmp_path: Path, scenario: str
     assert 0.2 * CAP < billed <= CAP
     assert summary.pairs > 0
     assert "raise max_total_tokens to go on" in summary.lines()[-1]
-    assert "the same command goes on" not in summary.lines()[-1]
+    assert "run the same command again to resume" not in summary.lines()[-1]
 
 
 def test_what_was_paid_for_nothing_counts_in_every_place(tmp_path: Path) -> None:

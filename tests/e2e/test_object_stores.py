@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.cli import pairmill, rows
 from tests.support.corpus import article
+from tests.support.exports import exported, same_files
 
 from pairmill.simulator import Simulator, SimulatorSettings
 
@@ -48,6 +49,33 @@ def test_a_run_goes_on_on_another_machine_and_asks_nothing_again(tmp_path: Path)
         for line in shard.read_text("utf-8").splitlines()
     ]
     assert published == found
+
+
+def test_parts_are_merged_into_a_store_that_a_run_goes_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    write(tmp_path, 12)
+    url = f"file://{tmp_path}/bucket/run"
+    with Simulator(SimulatorSettings()) as endpoint:
+        for index in range(2):
+            part = ("run", tmp_path / "in.jsonl", "-o", tmp_path / "parts", "--model", "m")
+            assert pairmill(*part, "--partition", f"{index}/2", url=endpoint.url).returncode == 0
+        merged = pairmill("merge", tmp_path / "parts", "-o", url)
+        assert merged.returncode == 0, merged.stderr
+        assert f"merged 2 parts into {url}: " in merged.stdout
+        assert not list((tmp_path / "state").rglob("*.jsonl"))  # nothing stays on this machine
+        again = pairmill("merge", tmp_path / "parts", "-o", url)
+        assert (again.returncode, again.stderr) == (
+            2,
+            f"pairmill: {url}: already exists; give a new place with -o\n",
+        )
+        asked = endpoint.report()["answered"]
+        goes_on = pairmill(*given(tmp_path, url, "one"), url=endpoint.url)
+        assert goes_on.returncode == 0, goes_on.stderr
+        assert endpoint.report()["answered"] == asked
+    assert pairmill("merge", tmp_path / "parts", "-o", tmp_path / "plain").returncode == 0
+    assert same_files(exported(tmp_path / "plain"), exported(tmp_path / "one" / "dataset"))
 
 
 @pytest.mark.parametrize(

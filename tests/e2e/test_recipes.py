@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.support.cli import KEY, pairmill, rejects, rows
+from tests.support.cli import KEY, pairmill, rejects, rows, start
 from tests.support.corpus import write_corpus
 
 from pairmill import generate
+from pairmill.errors import ChangedError
 from pairmill.output.export import export
-from pairmill.output.export_options import ExportOptions
-from pairmill.output.policy import ExportPolicy
-from pairmill.output.repeats import near_repeats
-from pairmill.simulator import ScheduledStep, Simulator, SimulatorSettings
+from pairmill.output.export_options import ExportOptions, ExportPolicy
+from pairmill.output.related import near_repeats
+from pairmill.simulator import Latency, ScheduledStep, Simulator, SimulatorSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -344,3 +345,34 @@ def test_the_card_says_what_made_an_answer_the_chosen_one(
     card = (tmp_path / "dpo" / "README.md").read_text("utf-8")
     assert "What made an answer the chosen one: written with the text in view: " in card
     assert "judge agreed" not in card
+
+
+@pytest.mark.slow
+def test_kill_resume_and_changed_checks_buy_no_test_of_judge_or_verifier_again(
+    tmp_path: Path,
+) -> None:
+    corpus, whole = write_corpus(tmp_path / "articles", 24, SENTENCES), tmp_path / "whole"
+    out = tmp_path / "out"
+    flags = ("--judge", "all", "--verify", "all", "--set", "unsupported=flag", "--concurrency", "8")
+    with Simulator() as endpoint:
+        pairmill("run", corpus, "-o", whole, *flags, url=endpoint.url)
+        needed = endpoint.report()["requests"]
+        assert needed >= 24 * 5  # pairs, verdicts, ratings, and a test of each
+    with Simulator(SimulatorSettings(latency=Latency("fixed", 0.05))) as endpoint:
+        child = start("run", corpus, "-o", out, *flags, url=endpoint.url)
+        while endpoint.report()["billed"] < needed // 2:
+            time.sleep(0.01)
+        child.kill()
+        child.communicate()
+        pairmill("run", corpus, "-o", out, *flags, url=endpoint.url)
+        # What was not committed at the kill is asked again; no question is a new one.
+        assert endpoint.report()["requests"] == needed
+        before = endpoint.report()["billed"]
+        changed_checks = ("--concurrency", "3", "--set", "checks={answer_min_words: 26}")
+        refused = pairmill("run", corpus, "-o", out, *flags, *changed_checks, url=endpoint.url)
+        assert refused.returncode == ChangedError.exit_code
+        assert "--accept-change" in refused.stderr
+        accepted = (*flags, *changed_checks, "--accept-change")
+        changed = pairmill("run", corpus, "-o", out, *accepted, url=endpoint.url)
+        assert changed.returncode == 0, changed.stderr
+        assert endpoint.report()["billed"] == before

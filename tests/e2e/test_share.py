@@ -84,8 +84,9 @@ def test_four_processes_never_pass_one_cap_whoever_is_killed(tmp_path: Path) -> 
         spent = float(endpoint.report()["spent_usd"])
     assert killed >= 2
     assert spent <= cap
-    # What the killed had leased, a tenth or so, is not leased out again.
-    assert spent >= (0.9 - 0.1 * killed) * cap, (spent, killed)
+    # What a killed process had leased it uses when it is back: calls in flight alone are lost, at
+    # their worst. That is 0.90 of the cap with 5 kills; the bound leaves room for a busy machine.
+    assert spent >= 0.7 * cap, (spent, killed)
     assert {75} <= {code for code, _ in ended} <= {0, 75}, ended
     assert all("the cap of $0.12 is reached" in said for code, said in ended if code), ended
 

@@ -21,9 +21,7 @@ from pairmill.simulator import (
     Simulator,
     SimulatorSettings,
 )
-from pairmill.simulator.envelopes import ENVELOPE_FAULTS
-from pairmill.simulator.mangle import TEXT_FAULTS
-from pairmill.simulator.refusals import REFUSALS
+from pairmill.simulator.faults import ENVELOPE_FAULTS, REFUSALS, TEXT_FAULTS
 
 PASSAGE = (
     "The Amber river rises in the northern hills and runs to the sea. It floods in spring because "

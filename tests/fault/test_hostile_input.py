@@ -263,7 +263,7 @@ _READS_THE_DATE = {
     "simulator/endpoint.py": "dates in the headers of replies",
     "run/spending.py": "prices that depend on the hour",
     "run/connect.py": "last days of models, told",
-    "run/session.py": "when a timeline begins, shown",
+    "run/loop.py": "when a timeline begins, shown",
     "chunking/follow.py": "how long a file has been left alone, by its date",
     "run/ending.py": "when a pace was measured, for `status`",
     "run/generate.py": "last day of the default model",

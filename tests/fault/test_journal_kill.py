@@ -14,7 +14,7 @@ import pytest
 from pairmill.errors import LockedError
 from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
-from pairmill.store.shard_rows import read_lines
+from pairmill.store.shards import read_lines
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,7 @@
-"""A run on a real S3 server, with kills and lost machines; one quota shared through the same."""
+"""A run on a real S3 server, with kills and lost machines; one quota shared through the same.
+
+Some of it also on Azure's emulator, where that is installed: see ``tests.support.azure_server``.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
+from tests.support.azure_server import AZURITE, CONTAINER, azure_server
 from tests.support.cli import rows, start
 from tests.support.corpus import article
-from tests.support.s3_server import BUCKET, s3_environment, s3_server
+from tests.support.s3_server import BUCKET, s3_environment, s3_process, s3_server
 
 from pairmill.objects.url import open_store
 from pairmill.simulator import Latency, Simulator, SimulatorSettings
@@ -32,6 +36,16 @@ pytest.importorskip("moto")
 pytestmark = [pytest.mark.slow, pytest.mark.fault, pytest.mark.timeout(600)]
 
 UPLOAD_S, LEASE_S, WIDTH = 1.0, 10.0, 8
+
+
+@pytest.fixture(params=["s3", "az"])
+def cloud(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A place in a store of either kind."""
+    if request.param == "az" and AZURITE is None:
+        pytest.skip("Azurite is not installed: npm install -g azurite")
+    serve, name = (s3_server, BUCKET) if request.param == "s3" else (azure_server, CONTAINER)
+    with serve() as environment, patch.dict(os.environ, environment):
+        yield f"{request.param}://{name}/run"
 
 
 @pytest.fixture
@@ -81,19 +95,19 @@ def published(url: str) -> list[dict[str, Any]]:
 
 
 def test_machines_are_lost_and_at_most_the_last_seconds_are_bought_again(
-    tmp_path: Path, s3: str
+    tmp_path: Path, cloud: str
 ) -> None:
     write(tmp_path, 300)
     dice = random.Random(5)
     losses = 3
     with slow_endpoint() as endpoint:
         for number in range(losses):
-            process = start(*given(tmp_path, s3, f"m{number}"), url=endpoint.url)
+            process = start(*given(tmp_path, cloud, f"m{number}"), url=endpoint.url)
             wait_for(endpoint, 70 * (number + 1) + dice.randrange(20), process)
             process.send_signal(signal.SIGKILL)
             process.communicate(timeout=60)
             shutil.rmtree(tmp_path / f"m{number}")
-        last = finish(*given(tmp_path, s3, "last"), url=endpoint.url)
+        last = finish(*given(tmp_path, cloud, "last"), url=endpoint.url)
         answered = endpoint.report()["answered"]
     with slow_endpoint() as endpoint:
         plain = finish(
@@ -109,7 +123,7 @@ def test_machines_are_lost_and_at_most_the_last_seconds_are_bought_again(
     ids = [row["id"] for row in rows(tmp_path / "last" / "dataset")]
     assert len(ids) == len(set(ids))
     assert set(ids) == {row["id"] for row in rows(tmp_path / "plain")}
-    assert sorted(row["id"] for row in published(s3)) == sorted(ids)
+    assert sorted(row["id"] for row in published(cloud)) == sorted(ids)
 
 
 def test_killed_on_one_machine_nothing_is_bought_again(tmp_path: Path, s3: str) -> None:
@@ -130,9 +144,9 @@ def test_killed_on_one_machine_nothing_is_bought_again(tmp_path: Path, s3: str) 
     assert sorted(row["id"] for row in published(s3)) == sorted(row["id"] for row in found)
 
 
-def test_of_two_processes_one_stops_with_75_and_writes_nothing(tmp_path: Path, s3: str) -> None:
+def test_of_two_processes_one_stops_with_75_and_writes_nothing(tmp_path: Path, cloud: str) -> None:
     write(tmp_path, 120)
-    url = f"{s3}/x"
+    url = f"{cloud}/x"
     part = f"{url}/part-0-of-2"
     with Simulator(SimulatorSettings(latency=Latency("fixed", 200.0))) as endpoint:
         first = start(*given(tmp_path, url, "one", "--partition", "0/2"), url=endpoint.url)
@@ -177,6 +191,34 @@ def test_who_was_suspended_while_another_took_over_stops_with_75(tmp_path: Path,
     found = rows(tmp_path / "two" / "dataset")
     assert {row["id"] for row in rows(tmp_path / "one" / "dataset")} == {row["id"] for row in found}
     assert len(published(s3)) == len(found)
+
+
+def test_a_store_that_hangs_past_the_lease_is_waited_for_and_nothing_is_asked_meanwhile(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, 200)
+    lease = ("--set", "lease_s=6")
+    with s3_process() as (environment, server), patch.dict(os.environ, environment):
+        url = f"s3://{BUCKET}/run"
+        with slow_endpoint() as endpoint:
+            loud = (each for each in given(tmp_path, url, "one", *lease) if each != "-q")
+            process = start(*loud, url=endpoint.url)
+            wait_for(endpoint, 40, process)
+            server.send_signal(signal.SIGSTOP)
+            time.sleep(7.0)  # a lease, and the calls that were in flight
+            held = endpoint.report()["answered"]
+            time.sleep(4.0)
+            still = endpoint.report()["answered"]
+            is_running = process.poll() is None
+            server.send_signal(signal.SIGCONT)
+            _, told = process.communicate(timeout=240)
+            answered = endpoint.report()["answered"]
+    assert is_running, told
+    assert held == still < 200
+    assert process.returncode == 0, told
+    assert "nothing new is asked until it can be written to" in told
+    assert "answers again: going on" in told
+    assert answered <= 200 * 1.1 + WIDTH
 
 
 def test_parts_in_a_bucket_are_read_and_merged_by_their_url(tmp_path: Path, s3: str) -> None:
@@ -269,9 +311,10 @@ def wait_for_port(port: int) -> None:
     pytest.fail("the server did not start")
 
 
-def test_a_bucket_that_is_not_there_is_told(tmp_path: Path, s3: str) -> None:
+def test_a_bucket_that_is_not_there_is_told(tmp_path: Path, cloud: str) -> None:
     write(tmp_path, 1)
-    url = s3.replace(BUCKET, "another-bucket")
+    url = cloud.replace(BUCKET, "another-bucket")
     found = finish(*given(tmp_path, url, "one"), url="http://127.0.0.1:9/v1")
     assert found.returncode == 78, found.stderr
-    assert found.stderr.strip() == f"pairmill: output: {url}: there is no such bucket"
+    kind = "bucket" if url.startswith("s3") else "container"
+    assert found.stderr.strip() == f"pairmill: output: {url}: there is no such {kind}"

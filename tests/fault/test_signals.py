@@ -65,7 +65,7 @@ def test_a_busy_run_ends_gently_and_goes_on(
         assert code == 75, child.stderr
         assert time.monotonic() - began < 5
         assert "Traceback" not in child.stderr
-        assert "the same command goes on" in child.stderr
+        assert "run the same command again to resume" in child.stderr
         assert long_course.wasted(out) == 0, "an answer that was received is lost"
         long_course.check(out)
     assert stops

@@ -280,4 +280,4 @@ def test_a_signal_before_anything_is_loaded_ends_as_resumable(fast_path: Path) -
         finally:
             child.kill()
         assert child.returncode == 75, told
-        assert "the same command goes on" in told
+        assert "run the same command again to resume" in told

@@ -14,6 +14,7 @@ from tests.support.corpus import article
 from tests.support.questions import TEMPLATE
 from tests.support.virtual_time import run
 
+from pairmill.clock import FakeClock
 from pairmill.errors import Kind, ProviderError, StoppedError
 from pairmill.llm.budget import Budget, Caps, Spent
 from pairmill.llm.limits.gate import Gate
@@ -24,7 +25,6 @@ from pairmill.llm.providers.provider import Mode, ProviderReply
 from pairmill.llm.providers.replies import decode
 from pairmill.llm.router import Route, Router
 from pairmill.records import Prompt, Request, Sampling, Usage
-from pairmill.simulator.clock import FakeClock
 
 if TYPE_CHECKING:
     from pairmill.llm.providers.provider import Provider
@@ -151,8 +151,8 @@ async def live(life: Life, spent: Spent, width: int, calls: int) -> Spent:
     pool = Pool("a", "http://a.test/v1", "KEY", "m", price=PRICE)
     wire: Provider = None  # type: ignore[assignment]
     pools = Pools([pool], lambda pool: Gate(clock=clock, width=width, name=pool.name))
-    station = Route(pool, wire, Mode.PROMPT, HeaderDialect.COMMON)
-    router = Router("m", [station], pools, FakeClock(), budget)
+    route = Route(pool, wire, Mode.PROMPT, HeaderDialect.COMMON)
+    router = Router("m", [route], pools, FakeClock(), budget)
     last = life.calls + calls
 
     async def work() -> None:
@@ -172,12 +172,12 @@ async def live(life: Life, spent: Spent, width: int, calls: int) -> Spent:
         await asyncio.wait(workers)
     else:  # killed: what is in flight counts at its worst from now on
         await asyncio.wait(workers, timeout=life.dice.uniform(1, 60))
-    kept, held = budget.spent, budget.reserved
+    kept = budget.at_risk
     for worker in workers:
         worker.cancel()
     await asyncio.wait(workers)
     check()
-    return Spent(kept.picodollars + held.picodollars, kept.tokens + held.tokens)
+    return Spent(kept.picodollars, kept.tokens)
 
 
 def play(seed: int, *, is_in_tokens: bool) -> Life:

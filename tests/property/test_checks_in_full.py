@@ -27,10 +27,11 @@ from pairmill.quality.grounding import (
     score,
     unseen_single_names,
 )
-from pairmill.quality.stopwords import ENGLISH, FUNCTION_WORDS
+from pairmill.quality.stems import stem
 from pairmill.quality.support import measure_support
-from pairmill.quality.text import find_numbers, is_spaceless, prepare, stem, words
+from pairmill.quality.text import find_numbers, is_spaceless, prepare, words
 from pairmill.quality.thresholds import DEFAULT
+from pairmill.quality.word_lists import ENGLISH, FUNCTION_WORDS
 
 PIECES_TEXT = """
     copper kettle brewers valley the of and in was it classes nationalization der und nicht les des

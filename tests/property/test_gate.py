@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tests.support import virtual_time
 
 from pairmill.errors import Kind
-from pairmill.llm.limits.bucket import Bucket
 from pairmill.llm.limits.gate import Cost, Gate, Lease, Limits
 from pairmill.llm.limits.headers import Unit
+from pairmill.llm.limits.windows import Bucket
 from pairmill.records import Usage
 
 if TYPE_CHECKING:

@@ -87,14 +87,14 @@ def test_a_slow_pool_with_late_answers_is_used(
     seen = [
         gated(
             Noise(share=steady(share), retry_after_s=1.0 if seed % 2 else None), until_s=600,
-            workers=50, seed=seed, seconds=10.0, quota=quota, says_wait=seed in {1, 4},
+            workers=50, seed=seed, seconds=10.0, quota=quota, says_wait=seed % 4 in {0, 1},
         )
-        for seed in (1, 2, 3, 4)
+        for seed in range(1, 9)
     ]  # fmt: skip
     used = [outcome.per_s(120, 600) / (1 - share) for outcome in seen]
-    assert sum(used) / 4 >= least
-    assert min(used) >= 0.5  # one course of four, with few calls to learn from
-    assert sum(outcome.refused_share(120, 600) for outcome in seen) / 4 <= share + 0.05
+    assert sum(used) / 8 >= least
+    assert min(used) >= 0.45  # one course of eight, with few calls to learn from
+    assert sum(outcome.refused_share(120, 600) for outcome in seen) / 8 <= share + 0.05
 
 
 @pytest.mark.slow

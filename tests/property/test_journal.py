@@ -19,7 +19,7 @@ from pairmill.store.entries import Batch, PaidAnswer, UnitKey, UnitOutcome
 from pairmill.store.files import Disk
 from pairmill.store.folder import RunFolder, open_folder
 from pairmill.store.journal import Journal
-from pairmill.store.shard_rows import read_lines
+from pairmill.store.shards import read_lines
 from pairmill.store.sqlite import ledger
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from tests.support.asks import settings as run_settings
 
 from pairmill.errors import RejectedError
 from pairmill.events import Bus
-from pairmill.recipes.compose import compose
 from pairmill.recipes.engine import file_generator
 from pairmill.recipes.load import read_recipe_text
+from pairmill.recipes.registry import compose
 from pairmill.recipes.repair import Asker, Questions
 from pairmill.records import Completion, Usage, digest
 from pairmill.run.claims import Claims

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from pairmill.chunking import blocks, clean, document_filters, page_parts, repeats, shared_lines
 from pairmill.chunking.chunk import split
 from pairmill.chunking.intake_file import IntakeFile
-from pairmill.chunking.key_counts import KeyCounts
 from pairmill.chunking.portions import pack, unpack
-from pairmill.quality.stopwords import ENGLISH
+from pairmill.chunking.shared_lines import KeyCounts
 from pairmill.quality.text import words
-from pairmill.recipes import fit
-from pairmill.recipes.weights import pick, weights_of, without
+from pairmill.quality.word_lists import ENGLISH
+from pairmill.recipes import plan
+from pairmill.recipes.plan import pick, weights_of, without
 from pairmill.records import Document, digest, digest_with
 from pairmill.sources import characters, fences
 from pairmill.sources.base import Opener
@@ -255,7 +255,7 @@ def test_draws_by_weights(weights: list[float], place: int) -> None:
         assert left.pick(share) == pick(named, share)
 
 
-_TRAITS = st.sampled_from([*ENGLISH, *set().union(*fit._WORDS.values()), "3rd", "'90s", "don't"])
+_TRAITS = st.sampled_from([*ENGLISH, *set().union(*plan._WORDS.values()), "3rd", "'90s", "don't"])
 
 
 @calm
@@ -263,19 +263,19 @@ _TRAITS = st.sampled_from([*ENGLISH, *set().union(*fit._WORDS.values()), "3rd", 
 def test_traits(text: str) -> None:
     tokens = words(text)
     total = max(len(tokens), 1)
-    found = fit._form_of(text)
+    found = plan._form_of(text)
     if sum(word[0].isdigit() for word in tokens) >= max(3, 0.03 * total):
         found.add("numbers")
     if sum(word in ENGLISH for word in tokens) >= 0.25 * total:
-        for trait, known in fit._WORDS.items():
-            if sum(word in known for word in tokens) >= fit._LEAST_SHARE[trait] * total:
+        for trait, known in plan._WORDS.items():
+            if sum(word in known for word in tokens) >= plan._LEAST_SHARE[trait] * total:
                 found.add(trait)
-        assert fit.traits_of(text) == frozenset(found)
+        assert plan.traits_of(text) == frozenset(found)
     else:
-        assert fit.traits_of(text) == (frozenset(found) or None)
+        assert plan.traits_of(text) == (frozenset(found) or None)
 
 
 @calm
 @given(TEXTS)
 def test_code_in_lines(text: str) -> None:
-    assert fit.holds_code(text) == bool(fit._CODE.search(text))
+    assert plan.holds_code(text) == bool(plan._CODE.search(text))

@@ -98,6 +98,12 @@ class ScriptedAsk:
         """All of them are new."""
         return [True] * len(names)
 
+    def is_answered(
+        self, prompt: Prompt, answer: type[AnswerModel], *, model: str | None = None
+    ) -> bool:
+        """None of them."""
+        return False
+
     def drop(self, rejection: Rejection) -> None:
         self.dropped.append(rejection)
 

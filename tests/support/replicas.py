@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from pairmill.replica.replica import Replica
     from pairmill.store.folder import RunFolder
 
-__all__ = ["LEASE_S", "DyingStore", "Machine", "MemoryStore", "ReplicaClock", "lost_reply"]
+__all__ = [
+    "LEASE_S",
+    "AwayStore",
+    "DyingStore",
+    "Machine",
+    "MemoryStore",
+    "ReplicaClock",
+    "lost_reply",
+]
 
 LEASE_S = 60.0
 
@@ -139,6 +147,19 @@ class DyingStore:
         return getattr(self._store, what)(*given)
 
 
+class AwayStore(DyingStore):
+    """Another store, which cannot be reached while ``is_away``."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        super().__init__(store, 2**62, happens=False)
+        self.is_away = False
+
+    def _step(self, what: str, *given: object) -> Any:
+        if self.is_away:
+            raise StorageError(f"{self.where}: cannot be reached", transient=True)
+        return super()._step(what, *given)
+
+
 class UnsyncedDisk(Disk):
     """Nothing here cuts the power."""
 
@@ -182,6 +203,7 @@ class Machine:
                 tell=self.told.append,
             )
             stack.callback(holding.outbox.close)
+            self.holding = holding
             self.notices = holding.notices
             self._replica = holding.replica
             self._folder = stack.enter_context(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BUCKET", "s3_environment", "s3_server"]
+__all__ = ["BUCKET", "s3_environment", "s3_process", "s3_server"]
 
 BUCKET = "crawl"
 _ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +26,13 @@ _ROOT = Path(__file__).resolve().parents[2]
 @contextmanager
 def s3_server() -> Iterator[dict[str, str]]:
     """Serve a bucket while the block runs; the environment by which it is reached."""
+    with s3_process() as (environment, _):
+        yield environment
+
+
+@contextmanager
+def s3_process() -> Iterator[tuple[dict[str, str], subprocess.Popen[str]]]:
+    """As ``s3_server``, with the server's process."""
     with subprocess.Popen(
         [sys.executable, "-m", "tests.support.s3_server"],
         cwd=_ROOT,
@@ -36,7 +43,7 @@ def s3_server() -> Iterator[dict[str, str]]:
         assert process.stdout is not None
         try:
             port = int(process.stdout.readline())
-            yield s3_environment(port)
+            yield s3_environment(port), process
         finally:
             process.kill()
 

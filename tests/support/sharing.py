@@ -25,7 +25,9 @@ class Worker:
 
     Attributes:
         work: Calls that are left to make; they survive a death, as a ledger does.
-        spent: Likewise.
+        spent: Likewise; what was in flight at a death is in it at its worst, as of the mark that is
+            overwritten before each call goes out.
+        flying: Calls in flight, which are billed whatever becomes of the process.
         skew_s: What its clock is ahead of the real one.
     """
 
@@ -34,6 +36,7 @@ class Worker:
     skew_s: float
     spent: int = 0
     spent_before: int = 0
+    flying: float = 0.0
     member: ShareMember | None = None
     starts: int = 0
     waiting: float = 0.0
@@ -56,7 +59,8 @@ class Course:
 
     Attributes:
         rpm: The quota.
-        cap: Of money; None: there is none. A call costs at most ``cost``.
+        cap: Of money; None: there is none. A call costs ``cost``, and is reserved at ``worst``
+            (0: the same).
         deaths_per_s, sleeps_per_s: Of each worker; one that died is back after ``back_s``.
         write_s: Between a read and the write that follows.
     """
@@ -67,6 +71,7 @@ class Course:
     uneven: float = 1.0
     cap: int | None = None
     cost: int = 1000
+    worst: int = 0
     deaths_per_s: float = 0.0
     back_s: float = 5.0
     sleeps_per_s: float = 0.0
@@ -79,10 +84,16 @@ class Course:
 
 @dataclass
 class Outcome:
-    """What came of it."""
+    """What came of it.
+
+    Attributes:
+        spent: What the endpoint has billed.
+        lost: What calls in flight at deaths count beyond that.
+    """
 
     seconds: float = 0.0
     spent: int = 0
+    lost: int = 0
     worst_shares: float = 0.0
     writes: int = 0
     conflicts: int = 0
@@ -100,6 +111,7 @@ class SharedWorld:
 
     def __init__(self, course: Course) -> None:
         self.course = course
+        self.worst = course.worst or course.cost
         self.dice = random.Random(course.seed)
         self.now = 0.0
         self.data: bytes | None = None
@@ -127,7 +139,6 @@ class SharedWorld:
             self.now = until
             self._work(course.step_s)
         found.seconds = self.now
-        found.spent = sum(it.spent for it in self.workers)
         found.left = sum(it.work for it in self.workers)
         return found
 
@@ -172,7 +183,8 @@ class SharedWorld:
         seconds = max(self.now - worker.looked_at, 0.1)
         per_s = int((worker.spent - worker.spent_before) / seconds)
         spent = Money(worker.spent, worker.spent // 100)  # tokens, which nothing caps
-        return MoneyNeed(spent, Money(), Money(worker.wanted, worker.wanted // 100), Money(per_s))
+        held = Money(math.ceil(worker.flying * self.worst))
+        return MoneyNeed(spent, held, Money(worker.wanted, worker.wanted // 100), Money(per_s))
 
     def _look(self, worker: Worker) -> None:
         """Read, decide, lower what is to be lowered; the write comes a little later."""
@@ -233,7 +245,7 @@ class SharedWorld:
         worker.share = grant.shares.get(SCOPE, 0.0)
         worker.until = grant.until - worker.skew_s
         worker.allowed = grant.allowed.picodollars
-        if not grant.may_grow and worker.wanted:
+        if not grant.may_grow and worker.wanted and not worker.flying:
             self._end(worker, "the cap is reached")
 
     def _end(self, worker: Worker, why: str) -> None:
@@ -256,6 +268,10 @@ class SharedWorld:
                 worker.member = None
                 found.counts["deaths"] += 1
                 found.counts["deaths with money"] += worker.allowed > worker.spent
+                found.counts["deaths with calls in flight"] += worker.flying > 0
+                worker.spent += math.ceil(worker.flying * self.worst)
+                found.lost += int(worker.flying * (self.worst - course.cost))
+                worker.flying = 0.0
                 self._at(course.back_s, worker, "start")
                 continue
             if self.dice.random() < course.sleeps_per_s * seconds:
@@ -267,21 +283,22 @@ class SharedWorld:
             rate = course.rpm / 60.0 * seconds
             may = share * rate
             calls = min(may, worker.work)
+            worker.spent += int(worker.flying * course.cost)  # those of the last step are answered
+            worker.flying = 0.0
             if course.cap is not None:
-                affordable = (worker.allowed - worker.spent) / course.cost
+                affordable = (worker.allowed - worker.spent) / self.worst
+                worker.wanted = self.worst if affordable < calls else 0
                 if affordable < calls:
                     calls = max(0.0, float(math.floor(affordable)))
-                    worker.wanted = course.cost
-                else:
-                    worker.wanted = 0
+                worker.flying = calls
+                found.spent += int(calls * course.cost)
             worker.work -= calls
-            worker.spent += int(calls * course.cost)
             worker.used += calls
             worker.waiting = min(worker.work, 100.0)
             sent += calls
             needed += min(rate, worker.work + calls)
             found.idle_share_s += (may - calls) / rate * seconds
-            if worker.work < 1e-6:
+            if worker.work < 1e-6 and not worker.flying:
                 self._end(worker, "done")
         rate = course.rpm / 60.0 * seconds
         found.refused += max(0.0, sent - rate * (1 + 1e-9))

@@ -43,13 +43,23 @@ from pairmill.events import Bus
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.providers.provider import ProviderReply
 from pairmill.records import Completion, Usage
-from pairmill.run import author_styles, connect, ending, monitor, probing, session
+from pairmill.run import (
+    author_styles,
+    connect,
+    ending,
+    loop,
+    monitor,
+    probing,
+    recipe_context,
+    session,
+)
 from pairmill.run.probing import make_question
 from pairmill.run.stop import Stop
+from pairmill.run.turns import JudgingQueue, Turns
 from pairmill.run.writer import Writer
 from pairmill.store.folder import RunFolder
 from pairmill.store.journal import Journal
-from pairmill.store.shard_rows import read_lines
+from pairmill.store.shards import read_lines
 from pairmill.store.sqlite import ledger, store
 from pairmill.store.sqlite.ledger import SqliteLedger
 from pairmill.store.sqlite.lookup import SqliteLookup
@@ -430,7 +440,10 @@ def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float])
             (store, "SqliteLedger", watched_ledger),
             (ledger, "FOLD_AT", (5, 12)),
             (session, "Stop", lambda: start.stop),
+            (loop, "run_aside", aside),
             (session, "run_aside", aside),
+            (recipe_context, "Turns", lambda: Turns(now=clock)),
+            (recipe_context, "JudgingQueue", lambda judge: JudgingQueue(judge, now=clock)),
             (author_styles, "run_aside", aside),
             (monitor, "run_sync", aside),
             (session, "ReaderProcess", lambda job: nullcontext(read_portions(job))),
@@ -438,7 +451,7 @@ def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float])
             # Three slow things that nothing here rests on.
             (session, "calm_collector", nullcontext),
             (ending, "write_card", lambda *_: None),
-            (session, "tell_shutdowns", _silent),
+            (loop, "tell_shutdowns", _silent),
             (connect, "load_prices", lambda _: PRICES),
         ):
             stack.enter_context(patch.object(target, name, value))

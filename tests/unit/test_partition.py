@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pairmill.errors import ConfigError
-from pairmill.partition import Partition, check_parts, find_parts, parse_partition
+from pairmill.partition import Partition, check_parts, check_whole, find_parts, parse_partition
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,3 +75,13 @@ def test_a_number_of_parts_cannot_change_midway(tmp_path: Path) -> None:
     (tmp_path / ".run").mkdir()
     with pytest.raises(ConfigError, match="is the run folder of a single process"):
         check_parts(tmp_path / "part-1-of-3", Partition(1, 3))
+
+
+def test_a_whole_run_does_not_begin_among_parts(tmp_path: Path) -> None:
+    check_whole(tmp_path / "not-there")
+    check_whole(tmp_path)
+    (tmp_path / "part-0-of-3").mkdir()
+    with pytest.raises(ConfigError, match="holds parts of 3; add --partition"):
+        check_whole(tmp_path)
+    (tmp_path / ".run").mkdir()  # a run folder whose user keeps something beside it
+    check_whole(tmp_path)

@@ -16,8 +16,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pairmill.chunking.blocks import Block, Shape, find_blocks
-from pairmill.chunking.cuts import cut_span, nearest_sentence_end, sentence_ends, skip_blank
+from pairmill.chunking.blocks import (
+    Block,
+    Shape,
+    cut_span,
+    find_blocks,
+    nearest_sentence_end,
+    sentence_ends,
+    skip_blank,
+)
 from pairmill.records import Chunk, PartOrigin, digest
 
 if TYPE_CHECKING:

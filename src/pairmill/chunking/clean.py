@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from pairmill.chunking.boilerplate import is_boilerplate
 from pairmill.chunking.document_filters import Dropped, FilterInput, judge
-from pairmill.chunking.page_parts import find_parts, without_running_heads
+from pairmill.chunking.page_parts import find_parts, is_boilerplate, without_running_heads
 from pairmill.records import Document
 from pairmill.sources.characters import plain_line, strip_hidden
 from pairmill.sources.encodings import mend

@@ -21,9 +21,8 @@ from msgspec.structs import replace
 
 from pairmill.chunking.document_filters import Dropped
 from pairmill.chunking.follow import Pause
-from pairmill.chunking.repeats import Repeat, RepeatIndex
+from pairmill.chunking.repeats import Repeat, RepeatIndex, sketch, union
 from pairmill.chunking.shared_lines import SharedLines
-from pairmill.chunking.sketch import sketch, union
 from pairmill.records import digest
 from pairmill.sources.notes import InputFate, Note
 
@@ -32,8 +31,9 @@ if TYPE_CHECKING:
 
     from pairmill.chunking.chunk import Span
     from pairmill.chunking.intake_file import IntakeFile
+    from pairmill.chunking.read_record import Recorder
+    from pairmill.chunking.repeats import Sketch
     from pairmill.chunking.shared_lines import LineCounts
-    from pairmill.chunking.sketch import Sketch
     from pairmill.records import Document
     from pairmill.sources.notes import Watch
 
@@ -58,6 +58,7 @@ class PreparedDocument:
         spans: Its chunks' offsets; after comparison, without repeated ones.
         ids: Ids of these chunks, after comparison.
         name: Digest of the document's text, if needed.
+        number: Its place among those that were read, if that is recorded.
     """
 
     raw: Document
@@ -68,6 +69,7 @@ class PreparedDocument:
     spans: list[Span] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     name: str = ""
+    number: int = 0
 
 
 class Finish(Protocol):
@@ -92,6 +94,7 @@ class Corpus:
         duplicates: str,
         least: float,
         limit: int | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         """Continue from what a run folder remembers.
 
@@ -103,19 +106,25 @@ class Corpus:
             duplicates: ``off``, ``exact`` or ``near``.
             least: Minimum similarity of near duplicates.
             limit: Maximum number of chunks; if low, the window is smaller.
+            recorder: Records what is decided, and knows where this start begins to read.
         """
         self._file = file
         self._watch = watch
         self._finish = finish
         self._lines = SharedLines(file) if shared_lines else None
+        self._recorder = recorder
+        seen = recorder.begins_at.mark if recorder else None
+        if self._lines is not None and recorder and (state := recorder.state()):
+            self._lines.restore(state)
         self._chunks = self._documents = None
         if duplicates != "off":
-            self._chunks = RepeatIndex(file, "chunk", least if duplicates == "near" else None)
+            alike = least if duplicates == "near" else None
+            self._chunks = RepeatIndex(file, "chunk", alike, keeps_from=seen)
         if duplicates == "near":
-            self._documents = RepeatIndex(file, "document", least)
+            self._documents = RepeatIndex(file, "document", least, keeps_from=seen)
         self._held: deque[PreparedDocument] = deque()
         self._held_chars = 0
-        self._is_first = True
+        self._is_first = not seen  # a record ends behind the first window
         self._window = 0
         if shared_lines or duplicates == "near":
             self._window = _WINDOW if limit is None else min(_WINDOW, max(_LEAST_WINDOW, limit))
@@ -135,8 +144,27 @@ class Corpus:
                 one.counted = self._lines.count(one.document)
             self._held.append(one)
             self._held_chars += len(one.document.text)
+            if self._recorder and not self._is_first and self._recorder.is_due(one.number):
+                self._recorder.end_stretch(one.number, self._state)
             yield from self._let_go(everything=False)
+        was_first = self._is_first
         yield from self._let_go(everything=True)
+        if self._recorder:
+            self._write_stretch()
+            if not was_first:
+                self._recorder.end_stretch(self._recorder.number, self._state)
+                self._write_stretch()
+        self._commit()
+
+    def _state(self) -> bytes:
+        return self._lines.state() if self._lines is not None else b""
+
+    def _write_stretch(self) -> None:
+        """Write the stretch that is complete, with all that was decided in it, at once."""
+        assert self._recorder is not None  # noqa: S101
+        for index in filter(None, (self._chunks, self._documents)):
+            index.flush()
+        self._recorder.write_stretch()
         self._commit()
 
     def _commit(self) -> None:
@@ -160,6 +188,8 @@ class Corpus:
         ):
             one = self._held.popleft()
             self._held_chars -= len(one.document.text)
+            if self._recorder and self._recorder.is_over(one.number):
+                self._write_stretch()
             yield from self._decided_together([one])
 
     def _decided_together(self, held: list[PreparedDocument]) -> Iterator[PreparedDocument]:
@@ -175,7 +205,19 @@ class Corpus:
             if of is not None:
                 self._tell(one, of)
             if one.spans:
+                self._record(one)
                 yield one
+
+    def _record(self, one: PreparedDocument) -> None:
+        if self._recorder:
+            text = one.document.text
+            one.ids = one.ids or [digest(text[span[0] : span[1]]) for span in one.spans]
+            self._recorder.chunks(one.number, one.ids)
+
+    def _report(self, one: PreparedDocument, note: Note) -> None:
+        if self._recorder:
+            self._recorder.note(one.number, note)
+        self._watch(note)
 
     def _is_finished(self, one: PreparedDocument) -> bool:
         if self._lines is not None:
@@ -190,7 +232,7 @@ class Corpus:
         finished = self._finish(one.document, has_lost=bool(one.lines))
         if isinstance(finished, Dropped):
             source, reason, detail = one.document.source, finished.reason, finished.detail
-            self._watch(Note(InputFate.DROPPED, source, reason, detail))
+            self._report(one, Note(InputFate.DROPPED, source, reason, detail))
             return False
         one.document, one.spans = finished
         if one.document.text is not before:
@@ -230,13 +272,18 @@ class Corpus:
 
         if self._documents and len(pieces) > 1:
             whole = self._documents.check(
-                one.name or digest(text), lambda: union(map(sketch_of, range(len(pieces)))), source
+                one.name or digest(text),
+                lambda: union(map(sketch_of, range(len(pieces)))),
+                source,
+                one.number,
             )
             if whole is not None:
                 return [(span, whole) for span in one.spans]
         found = []
         for index, span in enumerate(one.spans):
-            repeat = self._chunks.check(one.ids[index], partial(sketch_of, index), source)
+            repeat = self._chunks.check(
+                one.ids[index], partial(sketch_of, index), source, one.number
+            )
             if repeat is not None:
                 found.append((span, repeat))
         return found
@@ -256,7 +303,7 @@ class Corpus:
         else:
             fate, detail = InputFate.DROPPED, f"of {of.source}"
         detail = f"{detail}{more}{share}"
-        self._watch(Note(fate, one.document.source, reason, detail, len(gone), chars))
+        self._report(one, Note(fate, one.document.source, reason, detail, len(gone), chars))
 
 
 def _preference(document: Document) -> tuple[int, int, str, str]:

@@ -16,7 +16,7 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from pairmill.errors import InputError, StoppedError
+from pairmill.chunking.intake_file import database_fault
 from pairmill.records import digest
 from pairmill.sources.notes import InputFate
 from pairmill.store.counts import InputCounts
@@ -317,12 +317,11 @@ class FollowState:
         return row
 
     def _fault(self, error: sqlite3.Error) -> PairmillError:
-        if isinstance(error, sqlite3.OperationalError):  # the disk, or somebody else, refuses
-            return StoppedError(f"{self._path}: {error}")
-        return InputError(
-            f"{self._path}: {error}; it holds how far the input was read and may be deleted: the"
-            f" input is then read from its beginning, and nothing is paid for twice"
+        advice = (
+            "holds how far the input was read and may be deleted: the input is then read from its"
+            " beginning, and nothing is paid for twice"
         )
+        return database_fault(self._path, error, advice)
 
     def __enter__(self) -> Self:
         return self

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Self
 from pairmill.errors import InputError, StoppedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
     from pairmill.errors import PairmillError
 
-__all__ = ["IntakeFile"]
+__all__ = ["IntakeFile", "database_fault"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS {kind}_names(name INTEGER PRIMARY KEY, id INTEGER, similarity REAL);
@@ -31,8 +32,31 @@ CREATE TABLE IF NOT EXISTS lines(site INTEGER, line INTEGER, number INTEGER,
   PRIMARY KEY(site, line)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS cleaned(name INTEGER PRIMARY KEY, number INTEGER);
 """
+_RECORD = """
+CREATE TABLE IF NOT EXISTS record_of(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS record_files(number INTEGER PRIMARY KEY, path BLOB, label TEXT,
+  before BLOB);
+CREATE TABLE IF NOT EXISTS record_seals(mark INTEGER, file INTEGER, start INTEGER, until INTEGER,
+  digest BLOB);
+CREATE TABLE IF NOT EXISTS record_stretches(mark INTEGER PRIMARY KEY, file INTEGER, line INTEGER,
+  until INTEGER, chunks BLOB, notes BLOB);
+CREATE TABLE IF NOT EXISTS record_states(mark INTEGER PRIMARY KEY, state BLOB);
+"""
 _CACHE_KIB = 65_536  # of near duplicates, which are looked for all over the file
 _SMALL_CACHE_KIB = 4_096
+
+
+def database_fault(path: Path, error: sqlite3.Error, advice: str) -> PairmillError:
+    """Return the error for a database beside a run that fails, without which the run can go on.
+
+    Args:
+        path: The database.
+        error: What SQLite says.
+        advice: What it holds, and what deleting it means: the rest of a sentence on it.
+    """
+    if isinstance(error, sqlite3.OperationalError):  # the disk, or somebody else, refuses
+        return StoppedError(f"{path}: {error}")
+    return InputError(f"{path}: {error}; it {advice}")
 
 
 class IntakeFile:
@@ -71,6 +95,8 @@ class IntakeFile:
         for kind in ("chunk", "document"):
             self._connection.executescript(_SCHEMA.format(kind=kind))
         self._connection.executescript(_LINES)
+        if is_own:
+            self._connection.executescript(_RECORD)
         if not is_own and path.exists():
             with suppress(sqlite3.Error):  # of a folder that was begun without it
                 run("ATTACH ? AS base", (f"{path.absolute().as_uri()}?mode=ro",))
@@ -111,6 +137,13 @@ class IntakeFile:
         except sqlite3.Error as error:
             raise self._fault(error) from None
 
+    def each(self, query: str) -> Iterator[tuple[Any, ...]]:
+        """Yield what a query finds, in bounded memory; see `rows`."""
+        try:
+            yield from self._connection.execute(query)
+        except sqlite3.Error as error:
+            raise self._fault(error) from None
+
     def commit(self) -> None:
         """Make durable what was decided.
 
@@ -135,12 +168,10 @@ class IntakeFile:
         return " ".join(words)
 
     def _fault(self, error: sqlite3.Error) -> PairmillError:
-        if isinstance(error, sqlite3.OperationalError):  # the disk, or somebody else, refuses
-            return StoppedError(f"{self._path}: {error}")
-        return InputError(
-            f"{self._path}: {error}; it only holds which texts repeat others and may be deleted:"
-            f" nothing is paid for twice"
+        advice = (
+            "only holds which texts repeat others and may be deleted: nothing is paid for twice"
         )
+        return database_fault(self._path, error, advice)
 
     def __enter__(self) -> Self:
         return self

@@ -10,6 +10,7 @@ import orjson
 from msgspec import Struct
 
 from pairmill.chunking.clean import READING_VERSION
+from pairmill.chunking.read_record import ResumePoint
 from pairmill.partition import Partition, parse_partition
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ class Job(Struct, frozen=True, kw_only=True):
         follow: Whether the input goes on coming; see `pairmill.chunking.follow`.
         follow_idle_s: How long nothing new may come until it ends all the same; None: for ever.
         follow_poll_s: Between two looks.
+        record_key: Under which what is read is recorded, see `pairmill.chunking.read_record`;
+            empty: it is not.
+        begins_at: Where reading begins, by that record.
+        hash_seed: By which the reading process hashes texts, if it records.
     """
 
     paths: tuple[bytes, ...]
@@ -70,6 +75,9 @@ class Job(Struct, frozen=True, kw_only=True):
     chunk_min_tokens: int = 200
     chunk_target_tokens: int = 450
     chunk_max_tokens: int = 700
+    record_key: str = ""
+    begins_at: ResumePoint = ResumePoint()
+    hash_seed: int = 0
 
     @property
     def inputs(self) -> tuple[str, ...]:

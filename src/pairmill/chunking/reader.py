@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from pairmill.chunking.blocks import is_cut_anew
 from pairmill.chunking.chunk import join_neighbours, make_chunk
 from pairmill.chunking.clean import clean
 from pairmill.chunking.corpus import Corpus, PreparedDocument
-from pairmill.chunking.cuts import is_cut_anew
 from pairmill.chunking.document_filters import Dropped, too_short
 from pairmill.chunking.follow import Follower, Pause
 from pairmill.chunking.follow_state import FollowState
 from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.job import Job
+from pairmill.chunking.read_record import Recorder
 from pairmill.chunking.splitters import make_splitter
 from pairmill.chunking.subjects import gather
 from pairmill.errors import ChangedError, PairmillError
@@ -30,6 +31,7 @@ from pairmill.sources.base import Deferred, Opener
 from pairmill.sources.extractors import Extractors
 from pairmill.sources.fences import part_long_blocks
 from pairmill.sources.files import check_inputs, find_files
+from pairmill.sources.lines import JSON_LINES, read_lines
 from pairmill.sources.notes import InputFate, Note
 from pairmill.sources.registry import Formats, read_input
 from pairmill.sources.remote import RemoteStream
@@ -87,23 +89,31 @@ def read_documents(
 
 
 def _documents(
-    job: Job, watch: Watch, stdin: Source | None, state: FollowState | None = None
+    job: Job,
+    watch: Watch,
+    stdin: Source | None,
+    state: FollowState | None = None,
+    recorder: Recorder | None = None,
 ) -> Iterator[Document | Pause]:
     """Yield the documents of all inputs; a pause before more of the input is waited for.
 
-    With ``state`` the input is followed.
+    With ``state`` the input is followed. ``recorder`` is told of all that is read.
     """
     formats = Formats(job.sources)
     with Extractors(job.page_s, job.page_processes) as extractors:
-        items = _read_all(job, formats, extractors, stdin)
+        items = _read_all(job, formats, extractors, stdin, recorder)
         if state is not None:
             items = _follow(job, formats, extractors, stdin, state)
         for item in _in_order(items, extractors):
             if isinstance(item, Note):
+                if recorder:
+                    recorder.read_note(item)
                 watch(item)
             elif isinstance(item, Pause):
                 yield item
             else:
+                if recorder:
+                    recorder.read(item)
                 watch(Note(InputFate.READ, item.source))
                 yield item
 
@@ -181,6 +191,7 @@ def _prepared_of(
         return
     is_searched = job.duplicates == "near"
     with IntakeFile(job.memory, is_own=job.keeps_memory, is_searched=is_searched) as file:
+        recorder = _recorder(job, file)
         corpus = Corpus(
             file,
             watch,
@@ -189,28 +200,44 @@ def _prepared_of(
             duplicates=job.duplicates,
             least=job.duplicate_similarity,
             limit=job.limit,
+            recorder=recorder,
         )
-        for settled in corpus.settle(_cleaned(job, watch, stdin, state)):
+        for settled in corpus.settle(_cleaned(job, watch, stdin, state, recorder)):
             if not isinstance(settled, Pause):
                 yield settled
             elif on_wait is not None:
                 on_wait(settled.mark)
 
 
+def _recorder(job: Job, file: IntakeFile) -> Recorder | None:
+    if not job.record_key:
+        return None
+    takes = job.part.takes if job.part else None
+    return Recorder(file, job.record_key, job.begins_at, hash_seed=job.hash_seed, takes=takes)
+
+
 def _cleaned(
-    job: Job, watch: Watch, stdin: Source | None, state: FollowState | None = None
+    job: Job,
+    watch: Watch,
+    stdin: Source | None,
+    state: FollowState | None = None,
+    recorder: Recorder | None = None,
 ) -> Iterator[PreparedDocument | Pause]:
     """Yield the documents that hold something, each cleaned by itself."""
-    for document in _documents(job, watch, stdin, state):
+    for document in _documents(job, watch, stdin, state, recorder):
         if isinstance(document, Pause):
             yield document
             continue
         removed: Counter[str] = Counter()
         cleaned = clean(document, job.min_words, job.reading, removed)
+        number = recorder.number if recorder else 0
         if isinstance(cleaned, Dropped):
-            watch(_dropped(document, cleaned))
+            note = _dropped(document, cleaned)
+            if recorder:
+                recorder.note(number, note)
+            watch(note)
         else:
-            yield PreparedDocument(document, cleaned, removed)
+            yield PreparedDocument(document, cleaned, removed, number=number)
 
 
 def usable(document: Document, job: Job) -> Document | Dropped:
@@ -317,15 +344,26 @@ def _follow(
 
 
 def _read_all(
-    job: Job, formats: Formats, extractors: Extractors, stdin: Source | None
+    job: Job,
+    formats: Formats,
+    extractors: Extractors,
+    stdin: Source | None,
+    recorder: Recorder | None = None,
 ) -> Iterator[_Item | Pause]:
     notes: list[Note] = []
-    for found in find_files(job.inputs, job.output, notes.append):
+    begins_at = job.begins_at
+    for number, found in enumerate(find_files(job.inputs, job.output, notes.append)):
+        if recorder:
+            if number < begins_at.file or (number == begins_at.file and begins_at.mark):
+                notes.clear()  # they were reported to the one who recorded them
+            if number < begins_at.file:
+                continue
+            recorder.open_file(number, found, notes, formats)
         yield from _taken(notes)
         if found.path is None and found.remote is None:
             yield from _pumped(job, formats, extractors, stdin)
             continue
-        for item in _read_file(found, job, formats, extractors, notes.append):
+        for item in _read_file(found, job, formats, extractors, notes.append, recorder):
             if notes:
                 yield from _taken(notes)
             yield item
@@ -424,6 +462,7 @@ def _read_file(
     formats: Formats,
     extractors: Extractors,
     watch: Watch,
+    recorder: Recorder | None = None,
 ) -> Documents:
     try:
         file = RemoteStream(found.remote) if found.remote else open_regular(_path_of(found))
@@ -438,6 +477,11 @@ def _read_file(
         opener.from_folder = found.from_folder
         opener.formats = formats
         opener.path = found.path
+        if recorder:
+            opener.stream = recorder.sealed(found, file)
+            if recorder.begins_within(found) and not isinstance(file, RemoteStream):
+                file.seek(job.begins_at.offset)
+                opener.first_line = job.begins_at.line + 1
         yield from _guarded(opener, formats)
 
 
@@ -455,7 +499,11 @@ def _opener(name: str, label: str, stream: object, job: Job, extractors: Extract
 def _guarded(opener: Opener, formats: Formats) -> Documents:
     """Yield the documents of one input; an error while reading ends only this input."""
     try:
-        yield from read_input(opener, formats)
+        if opener.first_line and opener.path is not None:  # the rest of a file of lines
+            opener.format = JSON_LINES
+            yield from read_lines(opener)
+        else:
+            yield from read_input(opener, formats)
     except BombError as error:
         opener.skip("", "gzip bomb", f"{error}; the rest of it is not read")
     except PairmillError:

@@ -13,8 +13,13 @@ from pairmill.chunking.portions import ChunkBatch
 from pairmill.chunking.worker_process import Frame
 from pairmill.errors import ChangedError, InputError, StoppedError
 from pairmill.sources.files import STANDARD_INPUT
-from pairmill.sources.frames import BrokenFrameError, read_bytes, read_frame, write_frame
-from pairmill.sources.processes import Process
+from pairmill.sources.processes import (
+    BrokenFrameError,
+    Process,
+    read_bytes,
+    read_frame,
+    write_frame,
+)
 from pairmill.sources.remote import credentials_for
 
 if TYPE_CHECKING:
@@ -47,7 +52,10 @@ class ReaderProcess:
         self._is_closed = False
         stdin = None if STANDARD_INPUT in job.inputs else subprocess.DEVNULL
         environment = credentials_for(job.inputs)
-        self._process = Process(_MODULE, stdin=stdin, leads=True, environment=environment)
+        variables = {"PYTHONHASHSEED": str(job.hash_seed)} if job.record_key else {}
+        self._process = Process(
+            _MODULE, stdin=stdin, leads=True, environment=environment, variables=variables
+        )
         with ExitStack() as undo:
             undo.callback(self.close)
             _widen(self._process.outward)

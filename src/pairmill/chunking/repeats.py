@@ -1,5 +1,15 @@
 """Index of texts that were seen before, or nearly: on disk, in bounded memory.
 
+A text is the set of its runs of three words (three characters where a script has no spaces), each
+as a 32-bit hash. Its sketch holds the least hashes of that set: the bottom-k sketch of Broder ("On
+the resemblance and containment of documents", 1997). Up to `SKETCH_SIZE` runs it is the whole set,
+so that texts of the length of a chunk are compared almost exactly.
+
+The Jaccard index *j* of two sets is told as the share of words that are in both in the same order,
+``(2 j / (1 + j)) ** (1 / 3)``: where a share *p* of the words was changed at random, that is about
+``1 - p``. (Ondov et al., "Mash: fast genome and metagenome distance estimation using MinHash",
+2016, equation 4, without the logarithm.)
+
 Each text that is kept has its sketch in an SQLite file, and the least `_INDEXED` hashes of it in an
 index. A text is compared with those that share at least two of these with it: two texts that are
 alike in 85 of 100 words share seven on average, and fewer than two in one case of a thousand. Every
@@ -11,19 +21,100 @@ no text costs more than a bounded number of look-ups, whatever is in the others.
 
 from __future__ import annotations
 
+import zlib
 from array import array
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from heapq import merge
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from pairmill.chunking.sketch import similarity
+from pairmill.quality.text import words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from pairmill.chunking.intake_file import IntakeFile
-    from pairmill.chunking.sketch import Sketch
 
-__all__ = ["Repeat", "RepeatIndex", "text_name"]
+__all__ = [
+    "SKETCH_SIZE",
+    "Repeat",
+    "RepeatIndex",
+    "Sketch",
+    "similarity",
+    "sketch",
+    "text_name",
+    "union",
+]
+
+SKETCH_SIZE = 512
+_RUN = 3
+_MASK = 2**30 - 1  # Python computes with numbers of up to 30 bits far faster
+_SPREAD = 0x9E3779B1  # odd: crc32 alone is linear, and XOR of it would fall together
+_MOST_WORDS = 2**17  # whose hashes are kept for the next text
+
+Sketch: TypeAlias = array  # of "I": hashes in rising order, each once
+"""The least hashes of a text's runs of words, at most `SKETCH_SIZE`."""
+
+
+class _Hashes(dict[str, int]):
+    """Map of words to their hashes at one place of a run; filled on demand, cleared when full."""
+
+    def __init__(self, place: int) -> None:
+        super().__init__()
+        self._salt = zlib.crc32(bytes([place]))
+
+    def __missing__(self, word: str) -> int:
+        if len(self) >= _MOST_WORDS:
+            self.clear()
+        found = zlib.crc32(word.encode("utf-8", "replace"), self._salt) * _SPREAD >> 7 & _MASK
+        self[word] = found
+        return found
+
+
+_FIRST, _SECOND, _THIRD = (_Hashes(place).__getitem__ for place in range(_RUN))
+
+
+def sketch(text: str) -> Sketch[int]:
+    """Return the sketch of a text; an empty one where it has fewer than three words."""
+    tokens = words(text)
+    runs = {
+        one ^ two ^ three  # tabulation hashing: a table for each place
+        for one, two, three in zip(
+            map(_FIRST, tokens), map(_SECOND, tokens[1:]), map(_THIRD, tokens[2:]), strict=False
+        )
+    }
+    return array("I", sorted(runs)[:SKETCH_SIZE])
+
+
+def union(sketches: Iterable[Sequence[int]]) -> Sketch[int]:
+    """Return the sketch of several texts together."""
+    found = array("I")
+    last = -1
+    for value in merge(*sketches):
+        if value != last:
+            found.append(value)
+            last = value
+            if len(found) == SKETCH_SIZE:
+                break
+    return found
+
+
+def similarity(one: Sketch[int], other: Sketch[int]) -> float:
+    """Estimate the share of words that two texts have in common, in the same order: 0 to 1.
+
+    Texts of up to `SKETCH_SIZE` different runs of words are compared exactly; of longer ones the
+    standard error of the Jaccard index is below ``0.5 / sqrt(SKETCH_SIZE)``, about 0.02.
+    """
+    if not one or not other:
+        return 0.0
+    all_of_one, both = set(one), set(one).intersection(other)
+    if len(one) == SKETCH_SIZE or len(other) == SKETCH_SIZE:  # a sample of the union only
+        least = sorted(all_of_one.union(other))[:SKETCH_SIZE]
+        shared = sum(value in both for value in least)
+        jaccard = shared / len(least)
+    else:
+        jaccard = len(both) / (len(one) + len(other) - len(both))
+    return float((2 * jaccard / (1 + jaccard)) ** (1 / _RUN))
+
 
 _INDEXED = 16  # hashes of a text that are looked up
 _AGREEING = 2  # that two texts must share to be compared
@@ -48,17 +139,21 @@ class RepeatIndex:
     particular one, ask about it first.
     """
 
-    def __init__(self, file: IntakeFile, kind: str, least: float | None) -> None:
+    def __init__(
+        self, file: IntakeFile, kind: str, least: float | None, *, keeps_from: int | None = None
+    ) -> None:
         """Begin a start.
 
         Args:
             file: The run folder's own, or one that looks at it.
             kind: ``chunk`` or ``document``.
             least: Similarity from which on two texts are alike; None: only if they are equal.
+            keeps_from: Whether to keep in the file which texts were seen: those of documents up to
+                this number are known already. None: not.
         """
         self._file = file
         self._least = least
-        self._seen = _SeenTexts(file, kind)
+        self._seen = _SeenTexts(file, kind, keeps_from)
         self._known = f"SELECT id, similarity FROM @{kind}_names WHERE name = ?"
         self._source = f"SELECT source FROM @{kind}_texts WHERE id = ?"
         self._sketch = f"SELECT source, sketch FROM @{kind}_texts WHERE id = ?"
@@ -73,19 +168,26 @@ class RepeatIndex:
         (last,) = file.rows(f"SELECT MAX(id) FROM @{kind}_texts")
         self._next = (last[0] or 0) + 1
 
-    def check(self, digest: str, make: Callable[[], Sketch[int]], source: str) -> Repeat | None:
+    def flush(self) -> None:
+        """Write which texts were seen; it is durable with the file's next commit."""
+        self._seen.flush()
+
+    def check(
+        self, digest: str, make: Callable[[], Sketch[int]], source: str, mark: int = 0
+    ) -> Repeat | None:
         """Return what a text repeats; None: it is new, or was kept before. Records it as seen.
 
         Args:
             digest: Of the text, as hex digits.
             make: Makes its sketch, if the digest does not decide.
             source: Where it was read.
+            mark: Number of its document.
 
         Raises:
             InputError: The file is damaged, or the disk is full.
         """
         name = text_name(digest)
-        first = self._seen.add(name, source)
+        first = self._seen.add(name, source, mark)
         if first is not None:
             return Repeat(first, 1.0)
         if self._least is None:
@@ -136,30 +238,50 @@ class _SeenTexts:
     texts that they are new, so that the table is only written, some thousands at a time.
     """
 
-    def __init__(self, file: IntakeFile, kind: str) -> None:
+    def __init__(self, file: IntakeFile, kind: str, keeps_from: int | None = None) -> None:
         self._file = file
         self._bits = bytearray(_FILTER_BITS // 8)
-        self._latest: dict[int, str] = {}
-        file.run(f"CREATE TEMP TABLE {kind}_seen(name INTEGER PRIMARY KEY, source TEXT)")
-        self._write = f"INSERT INTO temp.{kind}_seen VALUES (?, ?)"
-        self._look = f"SELECT source FROM temp.{kind}_seen WHERE name = ?"
+        self._latest: dict[int, tuple[str, int]] = {}
+        table = f"{'temp' if keeps_from is None else 'main'}.{kind}_seen"
+        if not keeps_from:
+            file.run(f"DROP TABLE IF EXISTS {table}")
+        file.run(
+            f"CREATE TABLE IF NOT EXISTS {table}"
+            "(name INTEGER PRIMARY KEY, source TEXT, mark INTEGER)"
+        )
+        if keeps_from:
+            file.run(f"DELETE FROM {table} WHERE mark > ?", keeps_from)
+            for (name,) in file.each(f"SELECT name FROM {table}"):
+                self._mark(name)
+        self._write = f"INSERT INTO {table} VALUES (?, ?, ?)"
+        self._look = f"SELECT source FROM {table} WHERE name = ?"
 
-    def add(self, name: int, source: str) -> str | None:
+    def _mark(self, name: int) -> None:
+        one, other = name % _FILTER_BITS, (name >> 32) % _FILTER_BITS
+        self._bits[one >> 3] |= 1 << (one & 7)
+        self._bits[other >> 3] |= 1 << (other & 7)
+
+    def flush(self) -> None:
+        """Write what was added last."""
+        rows = [(name, *of) for name, of in sorted(self._latest.items())]
+        self._file.run_many(self._write, rows)
+        self._latest.clear()
+
+    def add(self, name: int, source: str, mark: int = 0) -> str | None:
         """Add a text and return None; or return where it was read first."""
         bits = self._bits
         one, other = name % _FILTER_BITS, (name >> 32) % _FILTER_BITS  # parts of a digest
         if bits[one >> 3] >> (one & 7) & bits[other >> 3] >> (other & 7) & 1:
             if name in self._latest:
-                return self._latest[name]
+                return self._latest[name][0]
             found = self._file.rows(self._look, name)
             if found:
                 return str(found[0][0])
         bits[one >> 3] |= 1 << (one & 7)
         bits[other >> 3] |= 1 << (other & 7)
-        self._latest[name] = source
+        self._latest[name] = (source, mark)
         if len(self._latest) >= _WRITTEN:
-            self._file.run_many(self._write, sorted(self._latest.items()))
-            self._latest.clear()
+            self.flush()
         return None
 
 

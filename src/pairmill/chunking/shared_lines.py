@@ -14,21 +14,114 @@ since, so that its chunks stay what was paid for.
 from __future__ import annotations
 
 import re
+from array import array
 from collections import Counter
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from pairmill.chunking.key_counts import KeyCounts
+import msgspec
+
 from pairmill.chunking.repeats import text_name
 from pairmill.sources.fences import fenced_ranges
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from pairmill.chunking.intake_file import IntakeFile
     from pairmill.records import Document
 
-__all__ = ["SharedLines", "site_of"]
+__all__ = ["KeyCounts", "SharedLines", "site_of"]
+
+_encode = msgspec.msgpack.Encoder().encode
+
+_ROOM = 3  # places for each key, so that the first or second one that is looked at is the one
+_MOST_FILLED = 0.6
+
+
+class KeyCounts:
+    """Counts 64-bit keys other than 0, in bounded memory.
+
+    Of more than ``most`` keys it forgets those that were seen least, down to half of that. The
+    memory is there from the beginning: a table for keys seen once (open addressing with linear
+    probing: Knuth, "The Art of Computer Programming", volume 3, 6.4, algorithm L), and a dictionary
+    of the others.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._repeated: dict[int, int] = {}
+        self._clear()
+
+    def __len__(self) -> int:
+        return len(self._repeated) + self._single
+
+    def add(self, keys: Iterable[int]) -> None:
+        """Count each key again, and only then forget what is too much."""
+        repeated = self._repeated
+        for key in keys:
+            if key in repeated:
+                repeated[key] += 1
+                continue
+            place = self._place_of(key)
+            if self._once[place]:
+                repeated[key] = 2
+                self._single -= 1
+                continue
+            self._once[place] = key
+            self._single += 1
+            self._filled += 1
+            if self._filled > _MOST_FILLED * len(self._once):  # one text with so many lines
+                self._widen()
+        if len(self) > self._most:
+            self._forget()
+
+    def _place_of(self, key: int) -> int:
+        once, mask = self._once, len(self._once) - 1
+        place = key & mask
+        while (held := once[place]) != key and held:
+            place = (place + 1) & mask
+        return place
+
+    def state(self) -> tuple[bytes, bytes, bytes]:
+        """Return the keys seen once, the others, and how often these were seen; see `restore`."""
+        repeated = self._repeated
+        once = array("q", [key for key in filter(None, self._once) if key not in repeated])
+        return (
+            once.tobytes(),
+            array("q", repeated).tobytes(),
+            array("q", repeated.values()).tobytes(),
+        )
+
+    def restore(self, state: Sequence[bytes]) -> None:
+        """Go on from a state, in a process that hashes texts as the one that had it."""
+        once, keys, counts = (array("q", part) for part in state)
+        self._clear()
+        self._repeated = dict(zip(keys, counts, strict=True))
+        self.add(once)
+
+    def has(self, key: int, least: float) -> bool:
+        """Return whether a key was seen at least ``times`` times, which must be more than 1."""
+        return self._repeated.get(key, 1) >= least
+
+    def _clear(self) -> None:
+        self._once = array("q", bytes(8 * 2 ** (_ROOM * self._most).bit_length()))
+        self._single = self._filled = 0
+
+    def _widen(self) -> None:
+        held, self._once = self._once, array("q", bytes(16 * len(self._once)))
+        for key in filter(None, held):
+            self._once[self._place_of(key)] = key
+
+    def _forget(self) -> None:
+        """Keep the keys that were seen most, down to half of what is held."""
+        self._clear()
+        least = 3
+        while len(self._repeated) > self._most // 2:
+            self._repeated = {key: seen for key, seen in self._repeated.items() if seen >= least}
+            least += 1
+
 
 _LEAST_DOCUMENTS = 5
 _LEAST_SHARE = 0.25
@@ -78,6 +171,19 @@ class SharedLines:
             self._shared[line] = number
             self._sites.add(site)
         self._is_first_start = not self._shared
+
+    def state(self) -> bytes:
+        """Return what was counted; see `restore`."""
+        sites, counts = array("q", self._documents), array("q", self._documents.values())
+        return _encode((self._counts.state(), sites.tobytes(), counts.tobytes()))
+
+    def restore(self, state: bytes) -> None:
+        """Go on counting from a state, in a process that hashes texts as the one that had it."""
+        counted, sites, counts = msgspec.msgpack.decode(
+            state, type=tuple[tuple[bytes, bytes, bytes], bytes, bytes]
+        )
+        self._counts.restore(counted)
+        self._documents = Counter(dict(zip(array("q", sites), array("q", counts), strict=True)))
 
     def count(self, document: Document) -> LineCounts:
         """Take a document's lines into account, and return what to give `strip` with it."""

@@ -20,9 +20,8 @@ from msgspec import Struct
 from pairmill.chunking.job import Job
 from pairmill.chunking.portions import BatchBuilder, ChunkBatch, packed_of
 from pairmill.errors import ChangedError, PairmillError, StoppedError
-from pairmill.sources.frames import read_frame, write_frame
 from pairmill.sources.notes import Note  # noqa: TC001 (msgspec reads the annotations)
-from pairmill.sources.processes import end_with_parent
+from pairmill.sources.processes import end_with_parent, read_frame, write_frame
 
 __all__ = ["Frame", "main"]
 

@@ -24,7 +24,7 @@ def doctor(
         str | None, typer.Option(help="Also try the schemas of this recipe, one call per step.")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Settings in YAML; flags win.")
+        Path | None, typer.Option(metavar="FILE", help="Settings in YAML; flags override it.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
@@ -41,7 +41,7 @@ def doctor(
 
     from pairmill.config import load
     from pairmill.llm.retirement import check_model_is_named
-    from pairmill.service.doctor_show import print_findings
+    from pairmill.service.doctor import print_findings
 
     settings = load(config, {"model": model, "base_url": base_url, "recipe": recipe})
     check_model_is_named(settings, os.environ, time.time(), is_begun=False)
@@ -89,8 +89,7 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
     from pairmill.recipes.registry import make_recipe
     from pairmill.run.connect import header_dialect, make_provider, price_of
     from pairmill.run.probing import make_question
-    from pairmill.service.doctor import Subject, examine
-    from pairmill.service.doctor_recipe import schema_lines
+    from pairmill.service.doctor import Subject, examine, schema_lines
     from pairmill.service.estimate import usual_call
     from pairmill.service.forecast import forecast
 

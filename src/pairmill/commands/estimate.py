@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pairmill.config import Settings
     from pairmill.events import CallAnswered
-    from pairmill.service.pilot import Pace
+    from pairmill.service.estimate import Pace
 
 __all__ = ["estimate_like"]
 
@@ -83,7 +83,7 @@ def _fly(
     import time
 
     from pairmill.errors import EXIT_DONE, UsageError
-    from pairmill.service.pilot import PilotWatch
+    from pairmill.service.estimate import PilotWatch
 
     if "-" in settings.inputs:
         raise UsageError("--pilot reads the input twice: name files or folders instead of -")
@@ -99,8 +99,7 @@ def _fly(
 def _estimate(settings: Settings, pace: Pace | None, *, as_json: bool) -> None:
     from pairmill.api import estimate_settings
     from pairmill.errors import InputError, UsageError
-    from pairmill.service.estimate_notes import notes_on
-    from pairmill.service.estimate_show import print_estimate
+    from pairmill.service.estimate import notes_on, print_estimate
 
     if not settings.inputs:
         raise UsageError("nothing to read: name files or folders, or - for standard input")

@@ -29,7 +29,7 @@ def explain(
 ) -> None:
     """Show how one pair was made: chunk, prompts, raw answers, repairs, findings, cost."""
     from pairmill.output import explain as explaining
-    from pairmill.output.explain_show import print_explanation
+    from pairmill.output.explain import print_explanation
 
     found = explaining.explain(pair_id, folder, run_code=run_code)
     print_explanation(found, as_json=as_json)

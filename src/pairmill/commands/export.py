@@ -38,12 +38,12 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     ] = "jsonl",
     min_score: Annotated[
         float | None,
-        typer.Option(help="Drop pairs with a lower mean rating by the judge, or none."),
+        typer.Option(help="Drop pairs with a lower mean rating by the judge, or without one."),
     ] = None,
     min_truthfulness: Annotated[
         float | None,
         typer.Option(
-            min=1, max=5, help="Drop pairs with a lower rating for truthfulness, or none."
+            min=1, max=5, help="Drop pairs with a lower rating for truthfulness, or without one."
         ),
     ] = None,
     min_instruction_following: Annotated[
@@ -111,7 +111,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
             metavar="PERCENT",
             min=0,
             max=100,
-            help="Percent of these without their own passage: the texts hold no answer.",
+            help="Percent of these that lose their own passage: the texts then hold no answer.",
         ),
     ] = 10.0,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
@@ -172,12 +172,11 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     from pairmill import api
     from pairmill.errors import UsageError
     from pairmill.objects.url import is_store_url
-    from pairmill.output.export_options import ExportOptions
+    from pairmill.output.export_options import ExportOptions, ExportPolicy
     from pairmill.output.export_summary import summary_lines
     from pairmill.output.hub import check_repo_name, look_at_hub, push_lines, pushed_line
     from pairmill.output.marks.overlay import is_run_folder
-    from pairmill.output.policy import ExportPolicy
-    from pairmill.output.run_inputs import code_notice
+    from pairmill.output.source_texts import code_notice
     from pairmill.output.split import parse_shares
     from pairmill.store.folder import read_folder
 

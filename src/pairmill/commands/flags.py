@@ -81,8 +81,9 @@ def read_settings(
     Raises:
         PairmillError: A name or a value cannot be used.
     """
-    from pairmill.config import load, read_file
+    from pairmill.config import load
     from pairmill.reference import flatten
+    from pairmill.settings_file import read_file
 
     given = flatten(parse_assignments(assignments or ()), "--set ")
     given |= {name: value for name, value in flags.items() if value is not None}

@@ -16,7 +16,7 @@ def inspect(  # noqa: PLR0917 (typer makes them flags)
         typer.Argument(metavar="INPUT...", help="Files, folders, or - for standard input."),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Settings in YAML; flags win.")
+        Path | None, typer.Option(metavar="FILE", help="Settings in YAML; flags override it.")
     ] = None,
     text_field: Annotated[str | None, typer.Option(help="Field that holds the text.")] = None,
     sources: Annotated[

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from pairmill.commands.folders import local_only, local_parts
+from pairmill.commands.folders import local_parts
+from pairmill.objects.url import is_store_url
+from pairmill.service.console import tell
 
 __all__ = ["merge"]
 
@@ -22,9 +24,9 @@ def merge(
         ),
     ],
     output: Annotated[
-        Path,
+        str,
         typer.Option(
-            "-o", "--output", metavar="DIR", help="The run folder to make.", parser=local_only
+            "-o", "--output", metavar="DIR|URL", help="The run folder to make, or its URL."
         ),
     ],
     unfinished: Annotated[
@@ -33,7 +35,13 @@ def merge(
     ] = False,
 ) -> None:
     """Merge the parts written by 'run --partition' into one run folder."""
-    from pairmill.run.merge import merge as merge_parts
+    if is_store_url(output):
+        from pairmill.run.merge_to_store import merge_to_store
 
-    for line in merge_parts(parts, output, unfinished=unfinished).lines:
+        merged = merge_to_store(parts, output, unfinished=unfinished, tell=tell)
+    else:
+        from pairmill.run.merge import merge as merge_parts
+
+        merged = merge_parts(parts, Path(output), unfinished=unfinished)
+    for line in merged.lines:
         typer.echo(line)

@@ -103,8 +103,7 @@ def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
     from pairmill import __version__
     from pairmill.output.check_dataset import check_dataset
     from pairmill.output.qc.read import Fields
-    from pairmill.output.qc.report import failures
-    from pairmill.output.qc.show import Ticker, print_report
+    from pairmill.output.qc.report import Ticker, failures, print_report
 
     report, written = check_dataset(
         pairs,

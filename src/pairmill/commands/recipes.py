@@ -17,12 +17,19 @@ Named = Annotated[
 
 
 @recipes.command("list")
-def list_recipes() -> None:
+def list_recipes(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
     """List all named recipes, and what they do."""
     import shutil
 
-    from pairmill.service.recipes import list_lines
+    import orjson
 
+    from pairmill.service.recipes import described, list_lines
+
+    if as_json:
+        typer.echo(orjson.dumps({"recipes": described()}, option=orjson.OPT_INDENT_2))
+        return
     for line in list_lines(shutil.get_terminal_size((80, 24)).columns):
         typer.echo(line)
 
@@ -69,10 +76,10 @@ def try_recipe(
     recipe: Named,
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files or folders.")],
     count: Annotated[int, typer.Option("-n", "--count", min=1, max=50, help="Units.")] = 3,
-    model: Annotated[str | None, typer.Option(help="A model of the endpoint; local.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model name at the endpoint, or local.")] = None,
     base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint.")] = None,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Settings in YAML; flags win.")
+        Path | None, typer.Option(metavar="FILE", help="Settings in YAML; flags override it.")
     ] = None,
 ) -> None:
     """Run a recipe on a few units; print prompt, raw answer, rows and findings; keep nothing."""
@@ -82,7 +89,7 @@ def try_recipe(
 
     from pairmill.config import load
     from pairmill.run.try_recipe import try_units
-    from pairmill.service.recipes_show import print_unit
+    from pairmill.service.recipes import print_unit
 
     with tempfile.TemporaryDirectory(prefix="pairmill-try-") as scratch:
         given = {

@@ -25,7 +25,7 @@ def report(
     from rich.console import Console
 
     from pairmill import api
-    from pairmill.output.run_inputs import code_notice
+    from pairmill.output.source_texts import code_notice
     from pairmill.quality.trust import parse_figures, verdicts
     from pairmill.service.console import print_checks
     from pairmill.store.folder import read_folder

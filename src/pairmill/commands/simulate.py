@@ -22,7 +22,7 @@ def simulate(  # noqa: PLR0917 (typer makes the positional ones flags)
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="All its settings, in YAML; flags win."),
+        typer.Option(metavar="FILE", help="All settings in YAML; flags override it."),
     ] = None,
     rpm: Annotated[float | None, typer.Option(min=1, help="Requests a minute allowed.")] = None,
     tpm: Annotated[float | None, typer.Option(min=1, help="Tokens a minute allowed.")] = None,

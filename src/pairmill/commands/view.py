@@ -39,7 +39,9 @@ def view(
     name: Annotated[
         list[str] | None,
         typer.Option(
-            "--name", metavar="HOST", help="Another name of this server, such as behind a tunnel."
+            "--name",
+            metavar="HOST",
+            help="Another host name of this server, for example behind a tunnel.",
         ),
     ] = None,
     run_code: RunCode = False,

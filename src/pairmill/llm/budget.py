@@ -210,6 +210,7 @@ class Reservation:
     Attributes:
         asked_tokens: Tokens that the answer may have according to the request, or to earlier
             answers; ``max_tokens`` is larger until the server was seen to respect it.
+        is_sent: The call may have gone out, so that it may be billed whatever becomes of us.
     """
 
     price: Price | None
@@ -218,6 +219,7 @@ class Reservation:
     max_tokens: int
     asked_tokens: int
     is_open: bool = True
+    is_sent: bool = False
 
     @property
     def tokens(self) -> int:
@@ -244,6 +246,7 @@ class Budget:
             may.
         exhausted_cap: Setting to raise; "" while nothing is exhausted.
         wanted: Picodollars and tokens of the last call that a cap that may grow has refused.
+        on_change: Called before a call goes out and whenever one has ended; see ``at_risk``.
     """
 
     def __init__(
@@ -264,6 +267,8 @@ class Budget:
         self._tokens = self._spent.tokens
         self._reserved_picodollars = 0
         self._reserved_tokens = 0
+        self._sent_picodollars = 0  # of these, for calls that have gone out
+        self._sent_tokens = 0
         self._unproven_tokens = unproven_tokens
         self._longest = 0  # tokens of an answer longer than allowed
         self._extra_prompt = 0  # prompt tokens counted beyond the maximum possible
@@ -272,6 +277,7 @@ class Budget:
         self.exhausted: str | None = None
         self.exhausted_cap = ""
         self.wanted = (0, 0)
+        self.on_change: Callable[[], None] = _ignore
         self._may_grow = False
         self._told = caps
 
@@ -359,6 +365,13 @@ class Budget:
         self._reserved_tokens += prompt_tokens + max_tokens
         return Reservation(price, cost, prompt_tokens, max_tokens, asked)
 
+    def send(self, reservation: Reservation) -> None:
+        """Take note that a reserved call goes out now: from here on it may be billed."""
+        reservation.is_sent = True
+        self._sent_picodollars += reservation.picodollars
+        self._sent_tokens += reservation.tokens
+        self.on_change()
+
     def settle(
         self,
         reservation: Reservation,
@@ -378,6 +391,9 @@ class Budget:
         reservation.is_open = False
         self._reserved_picodollars -= reservation.picodollars
         self._reserved_tokens -= reservation.tokens
+        if reservation.is_sent:
+            self._sent_picodollars -= reservation.picodollars
+            self._sent_tokens -= reservation.tokens
         if outcome is CallOutcome.ANSWERED and charge is not None:
             self._picodollars += charge.most_picodollars
             self._tokens += charge.most_tokens
@@ -385,6 +401,7 @@ class Budget:
         elif outcome is not CallOutcome.FREE:
             self._picodollars += reservation.picodollars
             self._tokens += reservation.tokens
+        self.on_change()
         self._wake()
 
     def _wake(self) -> None:
@@ -405,6 +422,7 @@ class Budget:
         """Count a charge without a reservation."""
         self._picodollars += charge.most_picodollars
         self._tokens += charge.most_tokens
+        self.on_change()
 
     @property
     def spent(self) -> Spent:
@@ -414,8 +432,20 @@ class Budget:
 
     @property
     def reserved(self) -> Spent:
-        """Return the amounts that calls in flight may still spend."""
+        """Return the amounts that calls may still spend, those that wait to be sent included."""
         return Spent(self._reserved_picodollars, self._reserved_tokens)
+
+    @property
+    def at_risk(self) -> Spent:
+        """Return what may have been spent if the process ended now: calls in flight at their worst.
+
+        Reservations of calls that wait for their turn are not in it.
+        """
+        return Spent(
+            self._picodollars + self._sent_picodollars,
+            self._tokens + self._sent_tokens,
+            self.spent.seconds,
+        )
 
     def _constant_tokens(self, request: Request) -> int:
         template, schema = request.prompt.template, request.schema
@@ -451,6 +481,10 @@ class Budget:
                 f"{self._tokens:,} used, the next call may take {tokens:,}"
             ), "max_total_tokens"
         return None
+
+
+def _ignore() -> None:
+    """Take no note of a change."""
 
 
 def _total(usage: Usage) -> int:

@@ -113,7 +113,6 @@ _STATUSES: dict[int, Kind] = {
     520: Kind.LOST,  # Cloudflare: the reply was cut or empty
     524: Kind.TIMEOUT,
 }
-_MAYBE_PAID = frozenset({Kind.TIMEOUT, Kind.LOST})  # the model had the request
 _FIRST_FAILURE, _FIRST_5XX = 400, 500
 _UNKNOWN = 0  # of an error inside a success that names no status
 
@@ -290,7 +289,7 @@ def classify(
         code=plain(code, secrets, 80) if code else None,
         reason=reason,
         retry_after_s=wait.seconds if wait else None,
-        maybe_paid=kind in _MAYBE_PAID,
+        maybe_paid=kind.meaning.may_be_billed,
         headers=headers,
     )
 
@@ -439,9 +438,9 @@ def _unreadable(body: bytes, secrets: Iterable[str]) -> tuple[Kind, str, str]:
         title = plain(read_body(body).message, secrets, 80)
         return Kind.FOREIGN, "html", f"{_NOT_COMPATIBLE}: it sent a web page ({title})"
     if start.startswith((b"{", b"[", b"data:", b":", b"event:", b"null")):
-        return Kind.LOST, "not_json", "the endpoint's reply is no valid JSON"
+        return Kind.LOST, "not_json", "the endpoint's reply is not valid JSON"
     shown = plain(body[:200].decode("utf-8", "replace"), secrets, 60)
-    return Kind.FOREIGN, "not_json", f"{_NOT_COMPATIBLE}: its reply is no JSON ('{shown}')"
+    return Kind.FOREIGN, "not_json", f"{_NOT_COMPATIBLE}: its reply is not JSON ('{shown}')"
 
 
 def _kind(status: int, headers: Mapping[str, str], facts: Facts) -> tuple[Kind, str | None, str]:

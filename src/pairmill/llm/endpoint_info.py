@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import httpx2
 import orjson
 
-from pairmill.llm.limits.gauges import metrics_url, read_gauges
 from pairmill.llm.masking import hide
-from pairmill.llm.providers.keys import secrets_of
-from pairmill.llm.providers.outgoing import make_client
+from pairmill.llm.providers.endpoint import secrets_of
+from pairmill.llm.providers.network import make_client
 from pairmill.llm.providers.profile import fresh_key
 from pairmill.plain import plain
 
 if TYPE_CHECKING:
     from pairmill.llm.providers.endpoint import Endpoint
 
-__all__ = ["Look"]
+__all__ = ["Look", "metrics_url", "read_gauges"]
 
 _TIMEOUT_S = 10.0
 _MOST_BYTES = 4 * 2**20
@@ -95,3 +95,33 @@ def _day(value: object) -> date | None:
         return date.fromisoformat(str(value)[:10]) if value else None
     except (ValueError, OverflowError, OSError):
         return None
+
+
+_GAUGE = re.compile(
+    r"^(?:vllm:num_requests|llamacpp:requests)_(running|processing|waiting|deferred)"
+    r"(?:\{[^}\n]*\})? ([0-9.eE+]+)",
+    re.MULTILINE,
+)
+_RUNNING = frozenset({"running", "processing"})
+
+
+def metrics_url(base_url: str) -> str:
+    """Return where a server with this ``/v1`` address shows its gauges, if it does."""
+    return f"{base_url.removesuffix('/v1')}/metrics"
+
+
+def read_gauges(text: str) -> tuple[float, float] | None:
+    """Requests that run and that wait, summed over a server's models; None without such gauges."""
+    running, waiting = 0.0, 0.0
+    found = False
+    for name, value in _GAUGE.findall(text):
+        try:
+            number = float(value)
+        except ValueError:
+            continue
+        found = True
+        if name in _RUNNING:
+            running += number
+        else:
+            waiting += number
+    return (running, waiting) if found else None

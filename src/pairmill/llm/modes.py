@@ -74,7 +74,6 @@ AT_PROBE = ProbePolicy(max_spent_s=30.0, cap_s=5.0, alone_cap_s=5.0)
 IN_PROBE = replace_policy(AT_PROBE, max_billed=1)
 """For calls that find a mode: after a broken reply, another way of asking is tried."""
 
-_BREAKS = frozenset({Kind.LOST, Kind.TIMEOUT})
 _LEAST_PATIENCE_S, _SLOWER = 30.0, 20.0  # times as long as the bare question
 
 
@@ -226,7 +225,7 @@ class _Probe:
                 return Mode.PROMPT
             assert self._last is not None  # noqa: S101 (nothing was answered, so something failed)
             is_refused = self._last.status in {*REFUSALS, _SERVER_ERROR}
-            if self._last.kind in _BREAKS:
+            if self._last.kind.meaning.may_be_billed:
                 is_refused, steps = True, iter((self._encoder.bare,) * (not self._was_stripped))
             if not is_refused or not any(step(model) for step in steps):
                 raise _as_settings(self._last)
@@ -274,7 +273,7 @@ class _Probe:
             ProviderError: It is about something else: ``error``.
         """
         self._last = error
-        if error.kind in _BREAKS:
+        if error.kind.meaning.may_be_billed:
             if self._patience_s is not None:
                 return True
             await self._ask_barely(error)

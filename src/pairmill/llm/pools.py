@@ -334,4 +334,5 @@ class Pools:
             ((name, why),) = whys.items()
             return (why if len(self.health) == 1 else f"{name}: {why}"), exit_code
         reasons = "; ".join(f"{name}: {why}" for name, why in whys.items())
-        return f"no pool is left ({reasons}); mend that, then run the same command again", exit_code
+        told = f"no pools are left ({reasons}); fix that, then run the same command again"
+        return told, exit_code

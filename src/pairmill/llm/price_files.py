@@ -73,7 +73,7 @@ def _read(path: Path) -> tuple[dict[str, Price], date | None]:
         return _own(data, str(path))
     table = dict(read(data))
     if not table:
-        raise ConfigError(f"{path}: there is no price of a model that writes text in it")
+        raise ConfigError(f"{path}: it contains no price of a model that writes text")
     return table, None
 
 

@@ -68,7 +68,7 @@ class Router:
 
     Args:
         model: The name that requests carry when any pool but an escalation may answer them.
-        stations: One for each pool.
+        routes: One for each pool.
         pools: Their gates.
         clock: For the moment of headers.
         budget: Covers each call where anything is capped; None: a budget without caps.
@@ -84,7 +84,7 @@ class Router:
     def __init__(
         self,
         model: str,
-        stations: Sequence[Route],
+        routes: Sequence[Route],
         pools: Pools,
         clock: Clock,
         budget: Budget | None = None,
@@ -96,11 +96,11 @@ class Router:
         self.budget = budget or Budget(Caps())
         self._is_capped = self.budget.is_capped
         self._model = model
-        self._stations = {station.pool.name: station for station in stations}
+        self._routes = {route.pool.name: route for route in routes}
         self.unready: frozenset[str] = frozenset()
-        usual = [station for station in stations if not station.pool.is_escalation]
-        self._usual = frozenset(station.pool.name for station in usual)
-        self._by_model = _by_model(stations)
+        usual = [route for route in routes if not route.pool.is_escalation]
+        self._usual = frozenset(route.pool.name for route in usual)
+        self._by_model = _by_model(routes)
         self._price_of = price_of
         self._prices: dict[str, Price | None] = {}
         self._constants: dict[tuple[str, str], tuple[int, int]] = {}
@@ -142,15 +142,17 @@ class Router:
             if reservation is not None:
                 self.budget.settle(reservation, CallOutcome.FREE)
             raise
-        station = self._stations[lease.pool.name]
-        if model == self._model and station.pool.model != model:
-            request = replace(request, model=station.pool.model)
+        if reservation is not None:
+            self.budget.send(reservation)
+        route = self._routes[lease.pool.name]
+        if model == self._model and route.pool.model != model:
+            request = replace(request, model=route.pool.model)
         return _Turn(
-            station.provider,
-            station.mode,
+            route.provider,
+            route.mode,
             request,
             self,
-            station,
+            route,
             lease,
             reservation,
             forecast,
@@ -163,13 +165,13 @@ class Router:
         """See ``Admission``."""
         return self.pools.has_other(self._route(request.model) - self.unready, tried)
 
-    def hint(self, station: Route, headers: Mapping[str, str], *, now: bool) -> LimitHint | None:
+    def hint(self, route: Route, headers: Mapping[str, str], *, now: bool) -> LimitHint | None:
         """Return the limits in headers; None if there are none, or they were just read."""
         moment = self.clock.monotonic()
-        if not headers or (not now and moment - station.hinted_at < _HINT_EVERY_S):
+        if not headers or (not now and moment - route.hinted_at < _HINT_EVERY_S):
             return None
-        station.hinted_at = moment
-        return read_hint(headers, now_wall=self.clock.time(), dialect=station.dialect)
+        route.hinted_at = moment
+        return read_hint(headers, now_wall=self.clock.time(), dialect=route.dialect)
 
     def constant_tokens(self, request: Request) -> tuple[int, int]:
         """Tokens that what is the same in all requests of a kind has: at least, and at most.
@@ -196,8 +198,8 @@ class Router:
 
     def reprice(self, name: str, price: Price | None) -> None:
         """Count calls to a pool at another price from now on."""
-        station = self._stations[name]
-        station.pool = dataclass_replace(station.pool, price=price)
+        route = self._routes[name]
+        route.pool = dataclass_replace(route.pool, price=price)
         self._prices.clear()
 
     def _route(self, model: str) -> frozenset[str]:
@@ -221,7 +223,7 @@ class Router:
             if self._price_of is not None and self._is_foreign(model):
                 self._prices[model] = self._price_of(model)
             else:
-                prices = [self._stations[name].pool.price for name in among]
+                prices = [self._routes[name].pool.price for name in among]
                 known = [price for price in prices if price is not None]
                 dearest = max(known, key=lambda price: price.worst(1, 1), default=None)
                 self._prices[model] = dearest
@@ -319,8 +321,8 @@ class _Turn(Struct, eq=False):
             budget.settle(self._reservation, outcome, charge, is_probe=is_probe)
 
 
-def _by_model(stations: Sequence[Route]) -> dict[str, frozenset[str]]:
+def _by_model(routes: Sequence[Route]) -> dict[str, frozenset[str]]:
     names: dict[str, set[str]] = {}
-    for station in stations:
-        names.setdefault(station.pool.model, set()).add(station.pool.name)
+    for route in routes:
+        names.setdefault(route.pool.model, set()).add(route.pool.name)
     return {model: frozenset(pools) for model, pools in names.items()}

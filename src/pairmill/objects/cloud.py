@@ -22,16 +22,18 @@ _WORDS = {
     "UnauthenticatedError": "the key is missing, wrong, or has expired",
     "builder error": "an address without TLS needs AWS_ALLOW_HTTP=true",
     "NoSuchBucket": "there is no such bucket",
+    "ContainerNotFound": "there is no such container",
     "connection refused": "cannot be reached",
     "error sending request": "cannot be reached",
 }
 _ALLOW_HTTP = ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP")
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 _FINAL = (
     "builder error",
     "RequestTimeTooSkewed",
     "PermissionDeniedError",
     "UnauthenticatedError",
-    "NoSuchBucket",
+    *_NO_BUCKET,
 )
 
 
@@ -56,7 +58,7 @@ class CloudStore:
             found = self._obstore.get(self._store, name)
             return bytes(found.bytes()), _token_of(found.meta)
         except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
+            if _has_no_bucket(error):
                 raise self._refusal(error) from None
             return None
         except Exception as error:  # noqa: BLE001 (each store has errors of its own)
@@ -107,7 +109,7 @@ class CloudStore:
         except (errors.AlreadyExistsError, errors.PreconditionError):
             return None
         except FileNotFoundError as error:
-            if mode == "create" or "NoSuchBucket" in str(error):
+            if mode == "create" or _has_no_bucket(error):
                 raise self._refusal(error) from None
             return None
         except Exception as error:  # noqa: BLE001 (each store has errors of its own)
@@ -151,6 +153,10 @@ def _may_use_http(environ: Mapping[str, str]) -> bool:
     """Read what the client itself would: options that are given replace those from there."""
     given = (environ.get(name, "") for name in _ALLOW_HTTP)
     return any(value.strip().lower() in {"1", "true", "yes", "on"} for value in given)
+
+
+def _has_no_bucket(error: Exception) -> bool:
+    return any(mark in str(error) for mark in _NO_BUCKET)
 
 
 def _token_of(meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from pairmill.chunking.reader import read_chunks
 from pairmill.errors import PairmillError
 from pairmill.output.rows import complete_lines, parse, published_shards, said_in
-from pairmill.output.run_inputs import find_inputs
-from pairmill.quality.attribution import attribute
-from pairmill.quality.trust import VoiceFigures
+from pairmill.output.source_texts import find_inputs
+from pairmill.quality.attribution import attribute, why_not
+from pairmill.quality.trust import VoiceFigures, parse_figures
 from pairmill.store.files import atomic_write
 from pairmill.store.superseded import read_superseded
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pairmill.config import Settings
     from pairmill.store.folder import RunFolder
 
-__all__ = ["keep_voice"]
+__all__ = ["keep_voice", "note_voice", "why_no_voice"]
 
 _MOST_ROWS = 20_000
 _MOST_ANSWERS = 6_000  # characters of a document's answers
@@ -28,7 +28,7 @@ _MOST_AUTHORS = 50
 
 
 def keep_voice(folder: RunFolder) -> None:
-    """Measure it and keep it in the folder's state; nothing where it cannot be measured.
+    """Measure it and keep it in the folder's state; or why it cannot be measured.
 
     Raises:
         FolderError: A shard cannot be read.
@@ -43,10 +43,14 @@ def keep_voice(folder: RunFolder) -> None:
     try:
         texts = _texts(settings, set(answers))
     except (OSError, ValueError, PairmillError):
-        return  # inputs move; the report goes on without this figure
+        if not folder.read_voice():  # inputs move; an earlier figure stays
+            _keep_reason(folder, settings, "the inputs cannot be read again")
+        return
     said = {author: {name: answers[name] for name in found} for author, found in texts.items()}
     found = attribute(texts, said)
-    if found is not None:
+    if found is None:
+        _keep_reason(folder, settings, why_not(texts, said))
+    else:
         figures = VoiceFigures(
             voice=settings.voice,
             authors=found.authors,
@@ -54,6 +58,41 @@ def keep_voice(folder: RunFolder) -> None:
             answers=found.answers,
             sources=found.sources,
         )
+        atomic_write(folder.voice, figures.model_dump_json().encode())
+
+
+def note_voice(folder: RunFolder, settings: Settings, few: str) -> None:
+    """Keep why the voice cannot be measured as soon as that is known; what was measured stays.
+
+    Args:
+        folder: The run's.
+        settings: The run's.
+        few: The reason; "" if there are enough authors, so that an earlier reason is forgotten.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    if few and not folder.read_voice():
+        _keep_reason(folder, settings, few)
+    elif not few and why_no_voice(folder):
+        folder.voice.unlink(missing_ok=True)
+
+
+def why_no_voice(folder: RunFolder) -> str:
+    """Return why the voice could not be measured; "" if it was, or nobody tried."""
+    known = parse_figures(b"", folder.read_voice())
+    return known.voice.unmeasured if known and known.voice else ""
+
+
+def _keep_reason(folder: RunFolder, settings: Settings, reason: str) -> None:
+    """Keep why the voice cannot be measured, if people may look for the figure.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    is_heard = settings.voice == "author" and settings.style_card != "off"
+    if is_heard and settings.recipe_name == "backtranslate" and settings.mode != "verbatim":
+        figures = VoiceFigures(voice=settings.voice, unmeasured=reason)
         atomic_write(folder.voice, figures.model_dump_json().encode())
 
 

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pairmill.output.features import ROW_NOTES, Schema, declare, type_name
-from pairmill.output.files import write_text
-from pairmill.output.markdown import LONGEST, code, escaped, table
+from pairmill.output.markup import LONGEST, code, escaped, table
 from pairmill.plain import plain
 from pairmill.quality.trust import verdicts
 from pairmill.records import digest
+from pairmill.store.files import write_text
 from pairmill.store.rows import ROW_FEATURES, with_fields
 
 if TYPE_CHECKING:

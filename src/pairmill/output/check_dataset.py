@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING
 
 from pairmill.errors import InputError, StorageError, UsageError
 from pairmill.output.facts import why_nothing_published
-from pairmill.output.files import write_text
 from pairmill.output.marks.overlay import is_run_folder, read_marks
 from pairmill.output.marks.rescue import rescued_records
 from pairmill.output.qc.findings import clean as clean_dataset
 from pairmill.output.qc.findings import parse_keys, write_findings
-from pairmill.output.qc.inputs import documents_for, pairs_in, phrases_in
-from pairmill.output.qc.metrics import Profile
-from pairmill.output.qc.read import Fields, read_pairs
+from pairmill.output.qc.read import Fields, documents_for, pairs_in, phrases_in, read_pairs
 from pairmill.output.qc.report import check, run_verdict
-from pairmill.output.repeats import choose_embedder
+from pairmill.output.qc.variety import Profile
+from pairmill.output.related import choose_embedder
 from pairmill.output.report.page import Judged, render_dataset
 from pairmill.output.report.pairs import list_rows
 from pairmill.output.rows import published_shards
+from pairmill.store.files import write_text
 from pairmill.store.folder import read_folder
 from pairmill.store.verdict import keep_verdict
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from pairmill.output.qc.read import Pairs
     from pairmill.output.qc.report import Report
 
 __all__ = ["check_dataset"]
@@ -103,20 +103,24 @@ def check_dataset(
         no_documents=why_none,
         progress=lambda done: tell("checked", done, len(pairs.rows)),
     )
-    lines = []
     if not documents and profile is None and is_run_folder(path):
         with suppress(StorageError):  # it may be another's folder, that can only be read
             keep_verdict(read_folder(path), run_verdict(report))
+    lines = []
     if rows is not None:
         lines.append(f"{write_findings(rows, report, pairs):,} findings in {rows}")
     if clean is not None:
-        kept, dropped = clean_dataset(
-            source, clean, report, pairs, keys, marks, rescued_records(path, marks)
-        )
+        more = rescued_records(path, marks)
+        kept, dropped = clean_dataset(source, clean, report, pairs, keys, marks, more)
         lines.append(f"{kept:,} records in {clean}, {dropped:,} left out")
     if html is not None:
-        listed, how = list_rows(pairs.rows, report)
-        page = render_dataset(path.resolve().name, Judged(report, None, listed, how), version)
-        write_text(html, page)
-        lines.append(f"the page is {html}")
+        lines.append(_write_page(html, path, report, pairs, version))
     return report, lines
+
+
+def _write_page(html: Path, path: Path, report: Report, pairs: Pairs, version: str) -> str:
+    """Write the page with figures and pairs, and return a line that says where it is."""
+    listed, how = list_rows(pairs.rows, report)
+    page = render_dataset(path.resolve().name, Judged(report, None, listed, how), version)
+    write_text(html, page)
+    return f"the page is {html}"

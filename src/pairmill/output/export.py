@@ -16,33 +16,26 @@ from typing import TYPE_CHECKING, TypeAlias
 import orjson
 
 from pairmill.errors import InputError, StorageError, UsageError
-from pairmill.output.export_neighbours import write_neighbours
-from pairmill.output.export_options import ExportOptions
+from pairmill.output.export_card import write_neighbours
+from pairmill.output.export_options import ExportOptions, drop_same_instruction
 from pairmill.output.export_place import (
     check_replaceable,
     describe_earlier,
     make_staging,
     put_in_place,
 )
-from pairmill.output.export_record import note_export
-from pairmill.output.export_summary import ExportSummary
+from pairmill.output.export_summary import ExportSummary, note_export
 from pairmill.output.facts import read_counts, why_nothing_published
-from pairmill.output.formats.columns import with_columns
-from pairmill.output.formats.format import fold_systems
+from pairmill.output.formats.format import fold_systems, with_columns
 from pairmill.output.formats.registry import FORMATS, find_format, hint_for
-from pairmill.output.leak import Leak, measure_leak
-from pairmill.output.length_gap import GapCounter
-from pairmill.output.licenses import UNKNOWN, is_wanted, license_name
+from pairmill.output.leak import GapCounter, Leak, measure_leak
 from pairmill.output.marks.overlay import NO_MARKS, Marks, read_marks
 from pairmill.output.marks.rescue import rescued_rows
 from pairmill.output.open_book import OpenBook, Shelf
-from pairmill.output.ordered_rows import OrderedRows
-from pairmill.output.origins import Origins
-from pairmill.output.policy import drop_same_instruction
+from pairmill.output.origins import UNKNOWN, Origins, is_wanted, license_name
 from pairmill.output.related import SourceSketches
-from pairmill.output.rows import is_rated_higher, published_shards
-from pairmill.output.split import SPLITS, Splitter
-from pairmill.output.split_record import SplitRecord, read_splits
+from pairmill.output.rows import OrderedRows, is_rated_higher, published_shards
+from pairmill.output.split import SPLITS, SplitRecord, Splitter, read_splits
 from pairmill.output.tables import SplitWriter, WrittenTable, check_file_type, stored_schema
 from pairmill.store.fields import read_fields
 from pairmill.store.superseded import read_superseded
@@ -53,14 +46,9 @@ if TYPE_CHECKING:
 
     from pairmill.output.formats.format import Format, Record
     from pairmill.output.rows import Row
-    from pairmill.output.text_cache import SourceText
+    from pairmill.output.source_texts import SourceText
 
-__all__ = [
-    "FindRelated",
-    "FindRepeats",
-    "ReadTexts",
-    "export",
-]
+__all__ = ["FindRelated", "FindRepeats", "ReadTexts", "export"]
 
 _MOST_NAMES = 20
 _ALL = 100

@@ -11,7 +11,7 @@ from pathlib import Path
 from pairmill.errors import FolderError, StorageError
 from pairmill.output.card import CARD
 from pairmill.output.formats.registry import find_format
-from pairmill.output.split_record import SPLIT_RECORD
+from pairmill.output.split import SPLIT_RECORD
 from pairmill.plain import plain
 from pairmill.store.files import DISK
 

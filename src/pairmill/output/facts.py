@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from pairmill.output.export_record import ExportRecord
+    from pairmill.output.export_summary import ExportRecord
     from pairmill.output.origins import Origins
     from pairmill.quality.trust import RunFigures
     from pairmill.records import Usage
@@ -33,14 +33,7 @@ if TYPE_CHECKING:
     from pairmill.store.timeline import Timeline
     from pairmill.store.verdict import RunVerdict
 
-__all__ = [
-    "RunFacts",
-    "cost_usd",
-    "counted",
-    "read_counts",
-    "read_sums",
-    "why_nothing_published",
-]
+__all__ = ["RunFacts", "cost_usd", "counted", "read_counts", "read_sums", "why_nothing_published"]
 
 
 @dataclass(frozen=True, slots=True)

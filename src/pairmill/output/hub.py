@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pairmill.errors import ConfigError, FolderError, HubError, PairmillError, UsageError
 from pairmill.llm.masking import plain as masked
 from pairmill.output.export_place import MANIFEST
-from pairmill.output.split_record import SPLIT_RECORD
+from pairmill.output.split import SPLIT_RECORD
 from pairmill.plain import plain
 
 if TYPE_CHECKING:

@@ -1,11 +1,17 @@
-"""HTML builder in which text can only ever be text."""
+"""HTML and Markdown with every text escaped."""
 
 from __future__ import annotations
 
 import html
-from typing import TypeAlias
+import string
+from typing import TYPE_CHECKING, TypeAlias
 
-__all__ = ["Child", "Markup", "page_text", "tag"]
+from pairmill.plain import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["LONGEST", "Child", "Markup", "code", "escaped", "page_text", "table", "tag"]
 
 _VOID = frozenset({"meta"})
 
@@ -54,3 +60,27 @@ def _child(child: str | Markup) -> str:
 
 def _escape(text: str) -> str:
     return html.escape(page_text(text), quote=True)
+
+
+# Markdown lets a backslash stand before any ASCII punctuation; these few never start anything.
+_ESCAPED = {ord(mark): f"\\{mark}" for mark in string.punctuation if mark not in ",;%'\"?"}
+LONGEST = 200
+"""Characters of a name or a phrase on a page."""
+
+
+def escaped(text: str, longest: int = LONGEST) -> str:
+    """``text`` as words on one line: no markup, link, image, table cell or HTML can come of it."""
+    return plain(text, longest).translate(_ESCAPED)
+
+
+def code(text: str) -> str:
+    """``text`` as a code span on one line, which nothing in it can close or leave."""
+    inner = plain(text, LONGEST).replace("`", "'").replace("|", "¦")
+    return f"`{inner}`" if inner else "(none)"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Format a Markdown table; cells are used unchanged. Columns in ``right`` hold numbers."""
+    rule = ["---:" if index in right else "---" for index in range(len(head))]
+    lines = [head, rule, *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -1,9 +1,9 @@
-"""Finds documents too similar to be in different splits: texts or answers share words.
+"""Documents that share text, and pairs that repeat others: what an export keeps together or drops.
 
 Two answers from different documents make those kin when half of the 8-word runs of the one are in
 the other: what the leak test calls a copied answer. Two documents are kin by their own texts when
-three fifths of the 3-word runs of a chunk of the one are in the other, or in a document that is
-kin to it: for chunks of one length a Jaccard similarity of 0.43, which a copy with every tenth word
+three fifths of the 3-word runs of a chunk of the one are in the other, or in a document that is kin
+to it: for chunks of one length a Jaccard similarity of 0.43, which a copy with every tenth word
 changed passes (0.57 expected). Only every fourth run is looked at, chosen by its hash, so that the
 same run is looked at wherever it is.
 """
@@ -13,18 +13,31 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
-from pairmill.output.rows import said_in
+from pairmill.errors import UsageError
+from pairmill.output.rows import key_text, mean_score, said_in
 from pairmill.output.split import Components
+from pairmill.quality.duplicates import Item, find_alike, find_duplicates, load_embedder
 from pairmill.quality.text import words
+from pairmill.quality.thresholds import LEAST_JACCARD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pairmill.output.rows import Row
+    from pairmill.quality.duplicates import Embed
 
-__all__ = ["SourceSketches", "related_documents", "sketch_of"]
+__all__ = [
+    "NEAR",
+    "SourceSketches",
+    "choose_embedder",
+    "choose_repeats",
+    "near_repeats",
+    "related_documents",
+    "sketch_of",
+]
 
 _GRAM = 8
 _EACH = 4
@@ -172,3 +185,44 @@ def _runs(text: str, gram: int) -> Iterator[int]:
         value = zlib.crc32(run.encode("utf-8", "backslashreplace"))
         if value % _EACH == 0:
             yield value
+
+
+NEAR = ("words", "embed")
+"""How near-duplicates are told: by shared words; by these and by embeddings."""
+
+
+def choose_embedder(near: str) -> Embed | None:
+    """Return the embeddings that ``--near`` asks for, or None for words only.
+
+    Raises:
+        UsageError: It is none of ``NEAR``.
+        ConfigError: The extra is not installed.
+    """
+    if near not in NEAR:
+        raise UsageError(f"--near: needs one of {', '.join(NEAR)}")
+    return load_embedder() if near == "embed" else None
+
+
+def choose_repeats(near: str) -> Callable[[Iterable[Row]], Mapping[str, str]]:
+    """``near_repeats`` as ``--near`` asks for it; errors as of ``choose_embedder``."""
+    return partial(near_repeats, embed=choose_embedder(near))
+
+
+def near_repeats(
+    rows: Iterable[Row], *, least: float = LEAST_JACCARD, embed: Embed | None = None
+) -> dict[str, str]:
+    """Map the rows whose instruction repeats a better or an earlier one: id to reason.
+
+    Of two alike the one that a judge rated higher stays; an unscored one counts as least. Holds
+    every instruction in memory. With ``embed``, what the words leave is compared by meaning too.
+    """
+    items = [Item(row["id"], key_text(row), mean_score(row) or 0.0) for row in rows]
+    found = find_duplicates(items, least=least)
+    reasons = {
+        name: "same_instruction" if duplicate.similarity == 1 else "near_duplicate"
+        for name, duplicate in found.items()
+    }
+    if embed is not None:
+        rest = [item for item in items if item.id not in reasons]
+        reasons |= dict.fromkeys(find_alike(rest, embed), "same_meaning")
+    return reasons

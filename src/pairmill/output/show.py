@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from typing import TYPE_CHECKING
 
+import orjson
 from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
 from pairmill.output.facts import why_nothing_published
 from pairmill.output.rows import turns_of
-from pairmill.output.run_inputs import find_chunks
 from pairmill.output.sample import random_rows
+from pairmill.output.source_texts import find_chunks
 from pairmill.plain import plain
 from pairmill.store.folder import read_folder
 
@@ -29,9 +31,18 @@ WIDTH = 100
 
 
 def print_pairs(
-    path: Path, count: int, seed: int, console: Console | None = None, *, run_code: bool = False
+    path: Path,
+    count: int,
+    seed: int,
+    console: Console | None = None,
+    *,
+    as_json: bool = False,
+    run_code: bool = False,
 ) -> None:
     """Print random pairs of a run, each beside the chunk that it was written from.
+
+    As JSON: one object, whose ``pairs`` are rows, each with its ``chunk``; null where the text is
+    gone.
 
     Rows hold no text twice, so the chunk is read again from the run's inputs; where they are gone,
     the pair's evidence is in its place.
@@ -41,6 +52,13 @@ def print_pairs(
     """
     folder = read_folder(path)
     rows = random_rows(folder.path, count, seed)
+    if as_json:
+        chunks = find_chunks(folder, {str(row["chunk_id"]) for row in rows}, run_code=run_code)
+        texts = {name: chunk.text for name, chunk in chunks.items()}
+        pairs = [{**row, "chunk": texts.get(str(row["chunk_id"]))} for row in rows]
+        options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+        sys.stdout.write(orjson.dumps({"pairs": pairs}, option=options, default=str).decode())
+        return
     out = console or Console(highlight=False)
     out = out if out.is_terminal else Console(highlight=False, width=WIDTH, file=out.file)
     if not rows:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Attribution", "attribute"]
+__all__ = ["Attribution", "attribute", "few_authors", "why_not"]
 
 MOST_AUTHORS = 20
 LEAST_AUTHORS = 2
@@ -97,6 +97,36 @@ def attribute(
                 point = scale.of(_shares(_grams(text, common), features))
                 right[kind] += _nearest(point, known) == author
     return Attribution(len(authors), total, right["answers"], right["sources"])
+
+
+def few_authors(documents: Sequence[int]) -> str:
+    """Say that there are too few authors to choose from; "" if there are enough.
+
+    Args:
+        documents: Number of documents of each author.
+    """
+    usable = sum(count >= LEAST_DOCUMENTS for count in documents)
+    if usable >= LEAST_AUTHORS:
+        return ""
+    if not documents:
+        return "no document names its author"
+    return f"{usable} of {len(documents):,} authors with {LEAST_DOCUMENTS} documents or more"
+
+
+def why_not(
+    sources: Mapping[str, Mapping[str, str]], answers: Mapping[str, Mapping[str, str]]
+) -> str:
+    """Say why `attribute` gives nothing for these texts; "" if it gives a figure."""
+    few = few_authors([len(texts) for texts in sources.values()])
+    if few or any(
+        len(said.split()) >= LEAST_WORDS
+        for author, texts in sources.items()
+        if len(texts) >= LEAST_DOCUMENTS
+        for name, said in answers.get(author, {}).items()
+        if name in texts
+    ):
+        return few
+    return f"no document has {LEAST_WORDS} words of answers"
 
 
 def _nearest(point: Sequence[float], known: Mapping[str, Sequence[float]]) -> str:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pairmill.quality.grounding import coverage
+from pairmill.quality.grounding import PreparedChunk, covered_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pairmill.quality.grounding import PreparedChunk, PreparedPair
+    from pairmill.quality.grounding import PreparedPair
 
 __all__ = ["Canary", "CanaryLimits", "CanaryWindow", "ChunkComparer", "Sighting"]
 
@@ -67,7 +67,7 @@ class CanaryWindow:
         return self.own_coverage - self.other_coverage
 
 
-_KEPT_CHUNKS = 64  # to choose the other chunk from: about 10 kB each
+_KEPT_CHUNKS = 64  # to choose the other chunk from: about 30 kB each
 
 
 class Sighting(Struct, frozen=True, array_like=True):
@@ -89,12 +89,12 @@ class Sighting(Struct, frozen=True, array_like=True):
 class ChunkComparer:
     """Compares answers with their own chunk and with one of those that it saw before.
 
-    It keeps the stems of 64 chunks. Same chunks, order and seed, same figures.
+    It keeps 64 chunks. Same chunks, order and seed, same figures.
     """
 
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
-        self._others: list[frozenset[str]] = []
+        self._others: list[PreparedChunk] = []
 
     def look(self, chunk: PreparedChunk, pairs: Sequence[PreparedPair]) -> Sighting:
         """Compare the pairs of a chunk, and keep the chunk to compare others with."""
@@ -105,26 +105,26 @@ class ChunkComparer:
             foreign = self._others[draw % len(self._others)]
             compared = len(pairs)
             for pair in pairs:
-                own += coverage(pair.answer.content, chunk.content)
-                other += coverage(pair.answer.content, foreign)
-        self._remember(chunk.content, draw)
+                own += covered_by(pair.answer, chunk)
+                other += covered_by(pair.answer, foreign)
+        self._remember(PreparedChunk(chunk.text, chunk.heading, chunk.language), draw)
         # a plain text has no instruction: there the text itself must not repeat
         names = [_number(pair.instruction.words or pair.answer.words) for pair in pairs]
         return Sighting(own, other, compared, names)
 
     def _draw(self, chunk: PreparedChunk) -> int:
         """Map seed and chunk to a number, so that a replay draws the same."""
-        data = f"{self._seed} {chunk.joined}".encode("utf-8", "backslashreplace")
+        data = f"{self._seed} {chunk.text.text}".encode("utf-8", "backslashreplace")
         return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 
-    def _remember(self, content: frozenset[str], draw: int) -> None:
+    def _remember(self, chunk: PreparedChunk, draw: int) -> None:
         """Keep a sample of the chunks seen: the first 64, then each in place of a drawn one."""
-        if content in self._others[-1:]:
+        if self._others and self._others[-1].text.folded == chunk.text.folded:
             return
         if len(self._others) < _KEPT_CHUNKS:
-            self._others.append(content)
+            self._others.append(chunk)
         else:
-            self._others[(draw >> 32) % _KEPT_CHUNKS] = content
+            self._others[(draw >> 32) % _KEPT_CHUNKS] = chunk
 
 
 def _number(words: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -20,26 +20,31 @@ from msgspec import Struct
 from rapidfuzz.fuzz import ratio
 
 from pairmill.quality import privacy
-from pairmill.quality.applicability import applies
 from pairmill.quality.grounding import (
-    coded_fragments,
     evidence_match,
-    may_share_run,
     score,
+    shared_fragments,
     unseen_names,
     unseen_numbers,
 )
 from pairmill.quality.language import differs
-from pairmill.quality.phrases import fold, phrases_of
-from pairmill.quality.source_words import find_reference
-from pairmill.quality.text import count_words, join, tokens_per_word, words
+from pairmill.quality.phrases import applies, fold, phrases_of
+from pairmill.quality.text import (
+    count_words,
+    join,
+    prepare,
+    shared_content,
+    tokens_per_word,
+    words,
+)
 from pairmill.quality.thresholds import DEFAULT, CheckPolicy, Thresholds
-from pairmill.quality.wording import find_chatter, find_cut, find_refusal, quote
+from pairmill.quality.wording import find_chatter, find_cut, find_reference, find_refusal, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
+    from pairmill.quality.text import Prepared
 
 __all__ = [
     "CHECKS",
@@ -82,8 +87,7 @@ class PromptTerms:
 NO_TERMS = PromptTerms()
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """Input of a check; ``earlier`` are the chunk's earlier pairs.
 
     ``grounding`` and ``support`` are its scores; ``support`` is None if it was not measured.
@@ -116,7 +120,7 @@ def inspect(
 ) -> list[Finding]:
     """Run every check whose policy is not ``keep``, in the order of :data:`CHECKS`.
 
-    Checks that do not work in the chunk's language do not run (`pairmill.quality.applicability`).
+    Checks that do not work in the chunk's language do not run (`pairmill.quality.phrases`).
 
     Args:
         pair: The pair.
@@ -133,10 +137,8 @@ def inspect(
     case = Case(pair, chunk, earlier, thresholds, terms, grounding, support)
     findings: list[Finding] = []
     policies = thresholds.policies
-    for name, check in _checks_for(chunk.language).items():
-        if policies[name] is _KEEP:
-            continue
-        if name == "twin":
+    for name, check in _checks_to_run(thresholds, chunk.language):
+        if check is _twin:
             twins = [Finding(name, policies[name], told, at) for at, told in _twins(case)]
             findings += twins if every_twin else twins[:1]
         elif (detail := check(case)) is not None:
@@ -196,7 +198,7 @@ def _weakly_grounded(case: Case) -> str | None:
 def _is_ungrounded(case: Case) -> bool:
     limits = case.thresholds
     is_below = case.grounding < limits.ungrounded_below
-    return is_below and len(case.pair.answer.content) >= limits.grounding_min_words
+    return is_below and case.pair.answer.content_length >= limits.grounding_min_words
 
 
 def _weakly_supported(case: Case) -> str | None:
@@ -230,17 +232,14 @@ _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 def _near_copy(case: Case) -> str | None:
     scale = tokens_per_word(case.pair.answer)
     run, density = case.thresholds.copy_run_words * scale, case.thresholds.copy_density * scale
-    prose = case.pair.answer.words
-    if "```" in case.pair.answer.text:
+    answer = case.pair.answer
+    if "```" in answer.text:
         shared = sum(map(case.chunk.trigrams.__contains__, case.pair.trigrams))
         if shared < min(run, density) - 2:
             return None  # a run of n words has n - 2 trigrams
-        prose = words(_FENCE.sub(" ", case.pair.answer.text))  # code has to be copied
-    least = int(min(run, density + 1))
-    coded = case.chunk.encode(prose)
-    if not may_share_run(coded, case.chunk, least):
-        return None  # density never exceeds the longest run
-    found = coded_fragments(coded, case.chunk)
+        answer = prepare(_FENCE.sub(" ", answer.text), answer.language)  # code has to be copied
+    # density never exceeds the longest run
+    found = shared_fragments(answer, case.chunk, int(min(run, density + 1)))
     if found.longest < run and found.density <= density:
         return None
     unit = "words" if scale == 1.0 else "characters"
@@ -272,7 +271,7 @@ _BRIEF_WORDS = 4
 
 def _yes_no(case: Case) -> str | None:
     known = phrases_of(case.chunk.language or "en")
-    if known is None or known.yes_no is None or not case.pair.instruction.words:
+    if known is None or known.yes_no is None or not case.pair.instruction.length:
         return None
     if known.yes_no.match(fold(case.pair.instruction.text)) is None:
         return None
@@ -283,7 +282,7 @@ def _yes_no(case: Case) -> str | None:
 
 
 def _refusal(case: Case) -> str | None:
-    if not case.pair.answer.words:
+    if not case.pair.answer.length:
         return "the answer is empty"
     return find_refusal(case.pair.folded, case.chunk.language)
 
@@ -301,10 +300,8 @@ def _prompt_leak(case: Case) -> str | None:
     canary = case.terms.canary
     if canary and (canary in case.pair.answer.text or canary in case.pair.instruction.text):
         return "the prompt's canary string came back"
-    opening = case.terms.openings
-    if opening.isdisjoint(case.pair.answer.vocabulary) and opening.isdisjoint(
-        case.pair.instruction.vocabulary
-    ):
+    openings = case.terms.openings
+    if not (case.pair.answer.holds(*openings) or case.pair.instruction.holds(*openings)):
         return None
     said = join((*case.pair.instruction.words, "|", *case.pair.answer.words))
     for term in case.terms.joined:
@@ -341,9 +338,9 @@ def _twins(case: Case) -> Iterator[tuple[int, str]]:
 
 def _is_same_answer(one: PreparedPair, other: PreparedPair, least: float) -> bool:
     """Return whether two answers share most of their content words, and then of their trigrams."""
-    mine, theirs = one.answer.content, other.answer.content
-    most = max(len(mine), len(theirs), 1)
-    if min(len(mine), len(theirs)) < least * most or len(mine & theirs) < least * most:
+    mine, theirs = one.answer.content_length, other.answer.content_length
+    most = max(mine, theirs, 1)
+    if min(mine, theirs) < least * most or shared_content(one.answer, other.answer) < least * most:
         return False
     runs, others = one.runs, other.runs
     return bool(runs) and len(runs & others) >= least * max(len(runs), len(others))
@@ -353,9 +350,18 @@ def _personal_data(case: Case) -> str | None:
     """Name the kinds found, never the finds themselves."""
     kinds: set[str] = set()
     for said in (case.pair.answer, case.pair.instruction):
-        if privacy.may_hold_personal(said.text, said.numbers):
+        if _may_hold_personal(said):
             kinds.update(match.kind for match in privacy.find_personal(said.text))
     return ", ".join(sorted(kinds)) or None
+
+
+def _may_hold_personal(said: Prepared) -> bool:
+    """False if surely nothing personal is in a text."""
+    if said.fast is not None and not said.fast.is_country and said.text.isascii():
+        numbers = said.numbers if said.fast.most_digits >= privacy.LEAST_CHARS else ()
+    else:
+        numbers = said.numbers
+    return privacy.may_hold_personal(said.text, numbers)
 
 
 def _secret(case: Case) -> str | None:
@@ -389,7 +395,22 @@ CHECKS: Mapping[str, Callable[[Case], str | None]] = MappingProxyType(
 """Name to check: a function from a case to one line of detail, or None if all is well."""
 
 
-@cache
-def _checks_for(language: str | None) -> Mapping[str, Callable[[Case], str | None]]:
-    """Return the checks that work in a language."""
-    return {name: check for name, check in CHECKS.items() if applies(name, language)}
+_Run = tuple[tuple[str, "Callable[[Case], str | None]"], ...]
+_runs: dict[tuple[int, str | None], tuple[Thresholds, _Run]] = {}
+_MOST_RUNS = 64
+
+
+def _checks_to_run(thresholds: Thresholds, language: str | None) -> _Run:
+    """Return the checks whose policy is not ``keep`` and that work in a language."""
+    known = _runs.get((id(thresholds), language))
+    if known is not None and known[0] is thresholds:
+        return known[1]
+    if len(_runs) >= _MOST_RUNS:
+        _runs.clear()
+    found = tuple(
+        (name, check)
+        for name, check in CHECKS.items()
+        if thresholds.policies[name] is not _KEEP and applies(name, language)
+    )
+    _runs[id(thresholds), language] = thresholds, found
+    return found

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 import string
-from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count, repeat
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from rapidfuzz.distance.Prefix import similarity as common_prefix
 from rapidfuzz.fuzz import partial_ratio
 
@@ -25,25 +25,25 @@ from pairmill.quality.language import (
     is_unnamed,
     primary,
 )
-from pairmill.quality.stopwords import ENGLISH
-from pairmill.quality.text import (
-    Prepared,
-    Trigram,
-    content_stem,
-    join,
-    prepare,
-    words,
-)
+from pairmill.quality.opposites import opposites
+from pairmill.quality.speedups import Flag
+from pairmill.quality.stems import content_stem, is_stemmed, stems_in
+from pairmill.quality.text import Prepared, Trigram, in_language, join, prepare, words
+from pairmill.quality.word_lists import ENGLISH, NEGATIONS, SPELLED_NUMBERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
 __all__ = [
     "Fragments",
     "PreparedChunk",
     "PreparedPair",
+    "beside",
     "coded_fragments",
+    "count_unseen_negations",
+    "count_unseen_numbers",
     "coverage",
+    "covered_by",
     "evidence_match",
     "fragments",
     "may_share_run",
@@ -52,6 +52,7 @@ __all__ = [
     "prepare_chunk",
     "prepare_pair",
     "score",
+    "shared_fragments",
     "trigram_overlap",
     "trigrams",
     "unseen_names",
@@ -73,30 +74,53 @@ class _Reach(dict[int, int]):
         return found
 
 
-@dataclass(frozen=True)
-class PreparedChunk:
+class _Step(dict[int, int]):
+    """Places to the two places behind them; filled as asked."""
+
+    def __missing__(self, places: int) -> int:
+        found = self[places] = places << 1 | places << 2
+        return found
+
+
+class _Around(dict[int, int]):
+    """Places to the three places before and behind them; filled as asked."""
+
+    def __missing__(self, places: int) -> int:
+        found = self[places] = (
+            places << 1 | places << 2 | places << 3 | places >> 1 | places >> 2 | places >> 3
+        )
+        return found
+
+
+class PreparedChunk(Struct, frozen=True, dict=True, eq=False):
     """A chunk prepared for the checks; made once for all its pairs.
 
     Attributes:
         text: The chunk's own text.
         heading: Its title, author and section headings.
         language: Two-letter code, or None if unknown.
-        content: Stems that an answer may use.
-        joined: The text's words in one string, to search for runs.
     """
 
     text: Prepared
     heading: Prepared
     language: str | None
-    content: frozenset[str]
-    joined: str
+
+    @cached_property
+    def content(self) -> frozenset[str]:
+        """Stems that an answer may use."""
+        return self.text.content | self.heading.content
+
+    @cached_property
+    def joined(self) -> str:
+        """Words of the text in one string, to search for runs."""
+        return join(self.text.folded.split())
 
     @cached_property
     def numbers(self) -> frozenset[str]:
         """Numbers of text and headings, including those spelled out."""
-        spelled = _SPELLED.keys() & self.text.vocabulary
+        spelled = SPELLED_NUMBERS.keys() & self.text.vocabulary
         written = self.text.written_numbers | self.heading.written_numbers
-        return written.union([_SPELLED[word] for word in spelled])
+        return written.union([SPELLED_NUMBERS[word] for word in spelled])
 
     @cached_property
     def trigrams(self) -> frozenset[Trigram]:
@@ -122,6 +146,35 @@ class PreparedChunk:
         return _Reach({0: 0})
 
     @cached_property
+    def step(self) -> dict[int, int]:
+        """For the places of a stem, the two behind each."""
+        return _Step({0: 0})
+
+    @cached_property
+    def around(self) -> dict[int, int]:
+        """For the places of a stem, those up to three content words away."""
+        return _Around({0: 0})
+
+    @cached_property
+    def opposable(self) -> frozenset[str]:
+        """Stems of which the text holds an opposite."""
+        known = opposites()
+        held = self.text.content & known.content
+        return frozenset().union(*map(known.stems.__getitem__, held))
+
+    @cached_property
+    def opposable_little(self) -> frozenset[str]:
+        """Function words of which the text holds an opposite; likewise."""
+        known = opposites()
+        held = self.text.vocabulary & known.little
+        return frozenset().union(*map(known.words.__getitem__, held))
+
+    @cached_property
+    def beside_little(self) -> Mapping[str, list[frozenset[str]]]:
+        """For each function word with an opposite, the stems beside it, by place."""
+        return beside(self.text, opposites().little & self.text.vocabulary)
+
+    @cached_property
     def negated(self) -> frozenset[str]:
         """Stems that the text negates somewhere."""
         return negated_words(self.text)
@@ -141,8 +194,7 @@ class PreparedChunk:
         return "".join(map(self.codes.get, answer, repeat(_UNKNOWN)))
 
 
-@dataclass(frozen=True)
-class PreparedPair:
+class PreparedPair(Struct, frozen=True, dict=True, eq=False):
     """A pair prepared for the checks; made once.
 
     Attributes:
@@ -171,8 +223,7 @@ class PreparedPair:
         return " ".join(sorted(self.instruction.words))
 
 
-@dataclass(frozen=True, slots=True)
-class Fragments:
+class Fragments(Struct, frozen=True):
     """Runs of words that an answer shares with its text.
 
     Attributes:
@@ -198,24 +249,16 @@ def prepare_chunk(
             where they are plain enough.
     """
     body = prepare(text, primary(language))
-    if body.language is not None and is_confirmed(body.vocabulary, body.language):
+    if body.language is not None and is_confirmed(body, body.language):
         known: str | None = body.language
-    elif body.language is None and is_confirmed(body.vocabulary, "en"):
+    elif body.language is None and is_confirmed(body, "en"):
         known = "en"
     else:
         known = identify(text, body.language) or body.language
         if is_strange_script(text) or (known in {None, "en"} and is_unnamed(body)):
             known = UNDETERMINED
-    if known != body.language:
-        body = replace(body, language=known)
     heading = prepare(" \n".join(context), known)
-    return PreparedChunk(
-        text=body,
-        heading=heading,
-        language=known,
-        content=body.content | heading.content,
-        joined=join(body.words),
-    )
+    return PreparedChunk(in_language(body, known), heading, known)
 
 
 def prepare_pair(
@@ -238,7 +281,16 @@ def prepare_pair(
 
 def score(pair: PreparedPair, chunk: PreparedChunk) -> float:
     """Return the row's ``grounding``: content-word coverage of the answer by its chunk, 0 to 1."""
-    return coverage(pair.answer.content, chunk.content)
+    return covered_by(pair.answer, chunk)
+
+
+def covered_by(answer: Prepared, chunk: PreparedChunk) -> float:
+    """Share of an answer's content stems that a chunk holds; 1 for an answer without any."""
+    body, heading = chunk.text.fast, chunk.heading.fast
+    if answer.fast is None or body is None or heading is None:
+        return coverage(answer.content, chunk.content)
+    total = answer.fast.content
+    return answer.fast.shared(body, heading) / total if total else 1.0
 
 
 def coverage(answer: frozenset[str], source: frozenset[str]) -> float:
@@ -259,6 +311,18 @@ def fragments(answer: Sequence[str], chunk: PreparedChunk) -> Fragments:
     run that is also in the source, then continue behind it.
     """
     return coded_fragments(chunk.encode(answer), chunk)
+
+
+def shared_fragments(answer: Prepared, chunk: PreparedChunk, least: int) -> Fragments:
+    """Compute the fragments of a prepared answer, or report none if no run has ``least`` words."""
+    if answer.fast is not None and chunk.text.fast is not None:
+        covered, squares, longest = answer.fast.fragments(chunk.text.fast)
+        total = answer.fast.words or 1
+        return Fragments(covered / total, squares / total, longest)
+    coded = chunk.encode(answer.words)
+    if not may_share_run(coded, chunk, least):
+        return Fragments(0.0, 0.0, 0)
+    return coded_fragments(coded, chunk)
 
 
 def coded_fragments(answer: str, chunk: PreparedChunk) -> Fragments:
@@ -323,31 +387,30 @@ def evidence_match(evidence: str, chunk: PreparedChunk, *, least: float = 90.0) 
     return partial_ratio(" ".join(wanted), chunk.joined, score_cutoff=least)
 
 
-_SPELLED = {
-    "ten": "10", "eleven": "11", "twelve": "12", "dozen": "12", "thirteen": "13", "fourteen": "14",
-    "fifteen": "15", "sixteen": "16", "seventeen": "17", "eighteen": "18", "nineteen": "19",
-    "twenty": "20", "thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70",
-    "eighty": "80", "ninety": "90", "hundred": "100", "thousand": "1000",
-}  # fmt: skip
-
-
 def unseen_numbers(answer: Prepared, chunk: PreparedChunk) -> list[str]:
     """Numbers of an answer that its chunk does not hold, sorted.
 
     Only those of two digits or more (single ones are list marks), without thousands commas.
     """
-    return sorted(answer.written_numbers - chunk.numbers) if answer.numbers else []
+    if count_unseen_numbers(answer, chunk) == 0:
+        return []
+    return sorted(answer.written_numbers - chunk.numbers)
+
+
+def count_unseen_numbers(answer: Prepared, chunk: PreparedChunk) -> int:
+    """Count them."""
+    body, heading = chunk.text.fast, chunk.heading.fast
+    if answer.fast is not None and body is not None and heading is not None:
+        unseen = answer.fast.unseen_numbers(body, heading) if answer.fast.numbers else 0
+        if unseen == 0 or body.count(Flag.SPELLED) == 0:
+            return unseen
+    return len(answer.written_numbers - chunk.numbers) if answer.numbers else 0
 
 
 _LEAST_BLOCK = 3
-_NEGATIONS = frozenset(
-    ("not", "no", "never", "cannot", "without", "nor", "neither", "cant", "dont", "doesnt", "didnt",
-     "isnt", "arent", "wasnt", "werent", "wont", "wouldnt", "couldnt", "shouldnt", "hasnt",
-     "havent", "hadnt")
-)  # fmt: skip
 _REACH = 4  # words behind a negation in which the negated one is
-_SINGLE = re.compile(r" ([A-Z][\w\u2019'-]*)")
 _INSIDE = frozenset(string.ascii_lowercase + ",;")  # what is before the blank
+_SINGLE = re.compile(r" (?<=[a-z,;] )([A-Z][\w\u2019'-]*)")
 _CASES = bytes.maketrans(
     (string.ascii_uppercase + "".join(_INSIDE)).encode(), b"A" * 26 + b"a" * len(_INSIDE)
 )
@@ -367,14 +430,10 @@ def names(text: str) -> list[str]:
 
 def unseen_names(answer: str, chunk: PreparedChunk) -> list[str]:
     """Names of an answer of which a word is neither in the chunk nor in its headings."""
-    body, heading = chunk.text.vocabulary, chunk.heading.vocabulary
     return [
         name
         for name in names(answer)
-        if any(
-            part not in body and part not in heading and part not in ENGLISH
-            for part in words(" ".join(_POSSESSIVE.sub("", word) for word in name.split()))
-        )
+        if _is_unseen(" ".join(_POSSESSIVE.sub("", word) for word in name.split()), chunk)
     ]
 
 
@@ -382,27 +441,51 @@ def unseen_single_names(answer: str, chunk: PreparedChunk) -> list[str]:
     """Words with a capital inside a sentence that are neither in the chunk nor its headings."""
     if b"a A" not in answer.encode("ascii", "replace").translate(_CASES):
         return []  # no capital inside a sentence
-    body, heading = chunk.text.vocabulary, chunk.heading.vocabulary
     return [
         match[1]
         for match in _SINGLE.finditer(answer)
-        if answer[match.start() - 1 : match.start()] in _INSIDE
-        and match[1].lower() not in body  # nearly always; what is left is looked at in parts
-        and any(
-            part not in body and part not in heading and part not in ENGLISH
-            for part in words(_POSSESSIVE.sub("", match[1]))
-        )
+        if not chunk.text.holds(match[1].lower())  # nearly always; what is left, part by part
+        and _is_unseen(_POSSESSIVE.sub("", match[1]), chunk)
     ]
+
+
+def _is_unseen(name: str, chunk: PreparedChunk) -> bool:
+    """Return whether a word of a name is neither in the chunk, nor its headings, nor English."""
+    return any(
+        not chunk.text.holds(part) and not chunk.heading.holds(part) and part not in ENGLISH
+        for part in words(name)
+    )
+
+
+def count_unseen_negations(answer: Prepared, chunk: PreparedChunk) -> int:
+    """Count the stems that an English answer negates and its chunk does not; 0 in others."""
+    if not is_stemmed(answer.language):
+        return 0
+    if answer.fast is not None and chunk.text.fast is not None:
+        return answer.fast.negations(chunk.text.fast)
+    return len(negated_words(answer) - chunk.negated)
+
+
+def beside(text: Prepared, wanted: Container[str]) -> dict[str, list[frozenset[str]]]:
+    """Map each of some words of a text to the stems within three words of it, by place."""
+    stems = stems_in(text.language)
+    said = text.words
+    found: dict[str, list[frozenset[str]]] = {}
+    for at, word in enumerate(said):
+        if word in wanted:
+            near = map(stems.__getitem__, said[max(0, at - 3) : at + 4])
+            found.setdefault(word, []).append(frozenset(near) - {"", stems[word]})
+    return found
 
 
 def negated_words(prepared: Prepared) -> frozenset[str]:
     """Stems of the first content word behind each English negation."""
-    if prepared.vocabulary.isdisjoint(_NEGATIONS):
+    if prepared.vocabulary.isdisjoint(NEGATIONS):
         return frozenset()
     said = prepared.words
     found = set()
     for at, word in enumerate(said):
-        if word in _NEGATIONS:
+        if word in NEGATIONS:
             after = said[at + 1 : at + 1 + _REACH]
             found.update(list(filter(None, map(content_stem, after)))[:1])
     return frozenset(found)

@@ -14,7 +14,8 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from pairmill.quality.stopwords import ENGLISH, FUNCTION_WORDS
+from pairmill.quality.speedups import Flag
+from pairmill.quality.word_lists import ENGLISH, FUNCTION_WORDS, own_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,8 +104,7 @@ def differs(text: Prepared, expected: str | None) -> str | None:
     """
     if expected in {None, UNDETERMINED} or len(text.text) < _MIN_CHARS:
         return None
-    own = len(text.vocabulary & _own_words(expected))
-    if own >= _OWN_HITS and own > _OWN_SHARE * len(text.vocabulary):
+    if _has_own_words(text, expected):
         return None
     found, probability = _detect(text.text)
     if found is None or probability < _CERTAIN or found == expected or _are_kin(found, expected):
@@ -143,23 +143,29 @@ def is_unnamed(text: Prepared) -> bool:
     return bool(best) and (probability < least or len(best) > 2)  # noqa: PLR2004 (two letters)
 
 
-def is_confirmed(vocabulary: frozenset[str], guess: str) -> bool:
+def is_confirmed(text: Prepared, guess: str) -> bool:
     """Return whether a text's distinct words include plenty of a language's function words."""
-    usual = len(vocabulary & FUNCTION_WORDS.get(guess, frozenset()))
-    return usual >= _SURE_HITS and usual > _PLENTY * len(vocabulary)
+    if text.fast is not None and guess == (text.language or "en"):
+        usual, distinct = text.fast.count(Flag.FUNCTION), text.fast.distinct
+    else:
+        distinct = len(text.vocabulary)
+        usual = len(text.vocabulary & FUNCTION_WORDS.get(guess, frozenset()))
+    return usual >= _SURE_HITS and usual > _PLENTY * distinct
+
+
+def _has_own_words(text: Prepared, expected: str) -> bool:
+    """Return whether a text has enough function words that no other language has."""
+    if text.fast is not None and expected == (text.language or "en"):
+        own, distinct = text.fast.count(Flag.OWN), text.fast.distinct
+    else:
+        own, distinct = len(text.vocabulary & own_words(expected)), len(text.vocabulary)
+    return own >= _OWN_HITS and own > _OWN_SHARE * distinct
 
 
 @cache
 def _long_english() -> frozenset[str]:
     """English function words of three letters or more: shorter ones are words of any language."""
     return frozenset(word for word in ENGLISH if len(word) > 2)  # noqa: PLR2004
-
-
-@cache
-def _own_words(language: str) -> frozenset[str]:
-    """Function words of a language that none of the others has; none where it has no table."""
-    others = (words for name, words in FUNCTION_WORDS.items() if name != language)
-    return FUNCTION_WORDS.get(language, frozenset()).difference(*others)
 
 
 def _are_kin(one: str, other: str) -> bool:

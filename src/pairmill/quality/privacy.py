@@ -16,7 +16,15 @@ from pairmill.quality.wording import holds_any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Match", "find", "find_personal", "find_secrets", "may_hold_personal", "redact"]
+__all__ = [
+    "LEAST_CHARS",
+    "Match",
+    "find",
+    "find_personal",
+    "find_secrets",
+    "may_hold_personal",
+    "redact",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,7 @@ _SECRET_MARKS = (  # a letter that few texts hold, and what of it a secret begin
 _LONG_NUMBER = re.compile(r"[0-9](?:[0-9 .()-]{5}|[0-9] ?[A-Z0-9]{4})")
 _TIGHT_COLON = re.compile(r":(?=[0-9A-Fa-f:])")
 _FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
-_LEAST_CHARS = 7  # of an IPv4 address; phones and cards have eight digits or more
+LEAST_CHARS = 7  # of an IPv4 address; phones and cards have eight digits or more
 _MOST_BETWEEN = 2  # characters between two digits of a phone, as in "+1 (555) 010"
 _DIGITS_OF_CARD = 13
 _COLONS_OF_IPV6 = 2
@@ -141,7 +149,7 @@ def _may_hold_numeric(text: str, numbers: Sequence[tuple[int, int]]) -> bool:
     for start, end in numbers:
         near = last and start - last <= _MOST_BETWEEN
         length = end - start + (length if near else 0)
-        if length >= _LEAST_CHARS and (near or _may_stand_alone(text, start, end)):
+        if length >= LEAST_CHARS and (near or _may_stand_alone(text, start, end)):
             return True
         country = text[start - 2 : start] if start > 1 else ""
         if country.isalpha() and country.isupper():

@@ -3,27 +3,40 @@
 Grounding asks whether an answer's words are in the text, which any answer to the right text
 passes. Support asks whether they are *together* there: a fact is a relation of words, and most
 changes of a fact put words beside each other that are not so in the text. Numbers, names and
-negations that the text does not hold count on top. No model is asked.
+negations that the text does not hold count on top, and words of which the text has the opposite in
+the same place. No model is asked.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import repeat
 from operator import and_
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from pairmill.quality.applicability import applies
-from pairmill.quality.grounding import negated_words, unseen_numbers, unseen_single_names
+from msgspec import Struct
+
+from pairmill.quality.grounding import (
+    beside,
+    count_unseen_negations,
+    count_unseen_numbers,
+    negated_words,
+    unseen_single_names,
+)
+from pairmill.quality.opposites import fast_tables, opposites
+from pairmill.quality.phrases import applies
+from pairmill.quality.stems import is_stemmed
+from pairmill.quality.thresholds import LATEST_FORMULA
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
+    from pairmill.quality.text import Prepared
 
 __all__ = ["SupportSignals", "measure_support", "support"]
 
 
-@dataclass(frozen=True, slots=True)
-class SupportSignals:
+class SupportSignals(Struct, frozen=True):
     """Signals that make up the score.
 
     Attributes:
@@ -34,6 +47,12 @@ class SupportSignals:
         numbers: Numbers that the text does not hold.
         names: Words with a capital inside a sentence that the text does not hold.
         negations: Negated words that the text does not negate.
+        apart: Of the neighbours that the text holds both, the share that do not follow each other
+            there, with at most one content word between.
+        strayed: Words between two others that the text has another word between.
+        isolated: Words that follow neither neighbour in the text, in a stretch that else does.
+        opposed: Words of which the text has the opposite in the same place (English).
+        length: Content stems of the answer.
     """
 
     near: float
@@ -42,33 +61,71 @@ class SupportSignals:
     numbers: int
     names: int
     negations: int
+    apart: float = 0.0
+    strayed: int = 0
+    isolated: int = 0
+    opposed: int = 0
+    length: int = 0
 
     @property
     def score(self) -> float:
-        """Score, 0 to 1; weights from ``benchmarks/quality``."""
+        """Score, over 0 to 1: 1 for nothing lost; weights from ``benchmarks/quality``."""
+        # A long answer has more of these by chance, and as many by mistake.
+        by_chance = (
+            0.3 * min(max(self.gap - _FREE_GAP, 0), _MOST_GAP)
+            + 0.3 * min(self.names, _MOST)
+            + 0.7 * min(self.negations, _MOST)
+            + 0.15 * min(self.strayed, _MOST)
+            + 0.3 * min(self.isolated, _MOST)
+        ) / max(1.0, self.length / _USUAL_LENGTH)
         lost = (
-            _TURNED * self.turned
-            + _GAP * min(max(self.gap - _FREE_GAP, 0), _MOST_GAP)
-            + _NUMBER * min(self.numbers, _MOST)
-            + _NAME * min(self.names, _MOST)
-            + _NEGATION * min(self.negations, _MOST)
+            (1.0 - self.near)
+            + 1.5 * self.turned
+            + 4.0 * max(0.0, self.turned - _MOST_TURNED)
+            + 0.4 * self.apart
+            + 1.0 * min(self.numbers, _MOST)
+            + 1.5 * min(self.opposed, _MOST)
+            + by_chance
+        )
+        return 1.0 / (1.0 + lost)
+
+    @property
+    def first_score(self) -> float:
+        """Score of the first version, 0 to 1."""
+        lost = (
+            1.0 * self.turned
+            + 0.02 * min(max(self.gap - _FREE_GAP, 0), _MOST_GAP)
+            + 0.3 * min(self.numbers, _MOST)
+            + 0.15 * min(self.names, _MOST)
+            + 0.2 * min(self.negations, _MOST)
         )
         return min(1.0, max(0.0, self.near - lost))
 
 
-_TURNED, _GAP, _NUMBER, _NAME, _NEGATION = 1.0, 0.02, 0.3, 0.15, 0.2
 _FREE_GAP, _MOST_GAP, _MOST = 4, 10, 3
+_USUAL_LENGTH = 30
+_MOST_TURNED = 0.3  # more are turned in no true answer; all are in a text read backwards
 _LEAST_NEIGHBOURS = 4  # fewer say nothing about an answer
+_LEAST_SHARED = 2  # words beside a function word that stand beside its opposite in the text
 
 
-def support(pair: PreparedPair, chunk: PreparedChunk) -> float | None:
+def support(
+    pair: PreparedPair, chunk: PreparedChunk, formula: int = LATEST_FORMULA
+) -> float | None:
     """Return the row's ``support``, 0 to 1; None if it cannot be measured.
 
     That is so in scripts without spaces between words, and for an answer of four content words or
     fewer.
+
+    Args:
+        pair: The pair.
+        chunk: Its chunk.
+        formula: Version of the score.
     """
     signals = measure_support(pair, chunk)
-    return signals.score if signals else None
+    if signals is None:
+        return None
+    return signals.score if formula >= LATEST_FORMULA else signals.first_score
 
 
 def measure_support(pair: PreparedPair, chunk: PreparedChunk) -> SupportSignals | None:
@@ -76,23 +133,145 @@ def measure_support(pair: PreparedPair, chunk: PreparedChunk) -> SupportSignals 
     answer = pair.answer
     if answer.spaceless or chunk.text.spaceless:
         return None
-    total = len(answer.stems) - 1
+    total = (len(answer.stems) if answer.fast is None else answer.fast.stems) - 1
     if total < _LEAST_NEIGHBOURS:
         return None
+    found = _neighbours(answer, chunk)
+    is_capital = applies("unseen_name", chunk.language)
+    return SupportSignals(
+        near=found.near / total,
+        turned=(found.near - found.ahead) / total,
+        gap=found.gap,
+        numbers=count_unseen_numbers(answer, chunk),
+        names=len(unseen_single_names(answer.text, chunk)) if is_capital else 0,
+        negations=count_unseen_negations(answer, chunk),
+        apart=found.parted / found.linked if found.linked else 0.0,
+        strayed=found.strayed,
+        isolated=found.isolated,
+        opposed=_count_opposed(answer, chunk) if is_stemmed(answer.language) else 0,
+        length=total + 1,
+    )
+
+
+class _Neighbours(NamedTuple):
+    """Counts of an answer's neighbouring stems.
+
+    Attributes:
+        near: Near each other in the text, in either order.
+        ahead: So in the answer's order.
+        gap: The longest run of those that are not near.
+        linked: Both in the text.
+        parted: Of these, that do not follow each other there.
+        strayed: As of `SupportSignals`.
+        isolated: Likewise.
+    """
+
+    near: int
+    ahead: int
+    gap: int
+    linked: int
+    parted: int
+    strayed: int
+    isolated: int
+
+
+def _neighbours(answer: Prepared, chunk: PreparedChunk) -> _Neighbours:
+    if answer.fast is not None and chunk.text.fast is not None:
+        return _Neighbours(*answer.fast.neighbours(chunk.text.fast))
     places = list(map(chunk.places.get, answer.stems, repeat(0)))
+    total = len(places) - 1
     reach = list(map(chunk.reach.__getitem__, places))
     ahead = bytes(map(bool, map(and_, reach, places[1:])))
     back = bytes(map(bool, map(and_, reach[1:], places)))
     either = (int.from_bytes(ahead) | int.from_bytes(back)).to_bytes(total)
-    near = either.count(1)
-    is_capital = applies("unseen_name", chunk.language)
-    return SupportSignals(
-        near=near / total,
-        turned=(near - ahead.count(1)) / total,
-        gap=max(map(len, either.split(b"\1"))),
-        numbers=len(unseen_numbers(answer, chunk)),
-        names=len(unseen_single_names(answer.text, chunk)) if is_capital else 0,
-        negations=len(negated_words(answer) - chunk.negated)
-        if answer.language in {"en", None}
-        else 0,
+    held = bytes(map(bool, places))
+    both = int.from_bytes(held[:-1]) & int.from_bytes(held[1:])
+    follows = bytes(map(bool, map(and_, map(chunk.step.__getitem__, places), places[1:])))
+    parted = (both ^ int.from_bytes(follows)).to_bytes(total)
+    strayed, isolated = _out_of_place(places, parted, follows) if 1 in parted else (0, 0)
+    return _Neighbours(
+        either.count(1),
+        ahead.count(1),
+        max(map(len, either.split(b"\1"))),
+        both.bit_count(),
+        parted.count(1),
+        strayed,
+        isolated,
     )
+
+
+def _out_of_place(places: Sequence[int], parted: bytes, follows: bytes) -> tuple[int, int]:
+    """Count the words that strayed, and the isolated ones.
+
+    Args:
+        places: Places of each stem of the answer in the text.
+        parted: For each but the last, whether the text holds it and the next one, but apart.
+        follows: Likewise, whether the next one follows it there.
+    """
+    strayed = isolated = 0
+    last = len(places) - 1
+    links = [at for at, is_parted in enumerate(parted) if is_parted]
+    for at in {*links, *(link + 1 for link in links)}:
+        if not 0 < at < last:
+            continue
+        before, here, behind = places[at - 1 : at + 2]
+        frame = before << 2 & behind
+        strayed += bool(here and frame and not frame >> 1 & here)
+        isolated += bool(
+            1 < at < last - 1
+            and parted[at - 1]
+            and parted[at]
+            and follows[at - 2]
+            and follows[at + 1]
+        )
+    return strayed, isolated
+
+
+def _count_opposed(answer: Prepared, chunk: PreparedChunk) -> int:
+    """Count the answer's words of which the text has the opposite in the same place.
+
+    Not those that either side negates, since "not easy" says what "hard" does.
+    """
+    if answer.fast is not None and chunk.text.fast is not None:
+        return answer.fast.opposed(chunk.text.fast, *fast_tables())
+    found = 0
+    negated = negated_words(answer)
+    places = [chunk.places.get(stem, 0) for stem in answer.stems]
+    for stem in answer.content & chunk.opposable - negated:
+        if stem in chunk.negated:
+            continue
+        others = 0
+        for other in opposites().stems[stem]:
+            if other not in negated and other not in chunk.negated:
+                others |= chunk.places.get(other, 0)
+        own = chunk.places.get(stem, 0)
+        at = -1
+        for _ in range(answer.stems.count(stem)):
+            at = answer.stems.index(stem, at + 1)
+            around = 0
+            for near in (*places[max(0, at - 2) : at], *places[at + 1 : at + 3]):
+                around |= chunk.around[near]
+            found += bool(around & others and not around & own)
+    little = answer.vocabulary & chunk.opposable_little
+    if little:
+        mine = beside(answer, little)
+        found += sum(_says_opposite(word, mine[word], chunk) for word in little)
+    return found
+
+
+def _says_opposite(word: str, mine: Sequence[frozenset[str]], chunk: PreparedChunk) -> bool:
+    """Return whether the text has an opposite of a function word with more of its neighbours.
+
+    Args:
+        word: The word.
+        mine: The content words beside each place where the answer has it.
+        chunk: The text.
+    """
+    said = chunk.beside_little
+    others = [place for other in opposites().words[word] for place in said.get(other, ())]
+    own = said.get(word, ())
+    for near in mine:
+        most = max((len(near & place) for place in others), default=0)
+        if most >= _LEAST_SHARED and most > max((len(near & place) for place in own), default=0):
+            return True
+    return False

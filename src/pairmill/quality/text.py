@@ -9,29 +9,33 @@ from __future__ import annotations
 
 import re
 import string
-from dataclasses import dataclass
 from functools import cached_property
 from operator import add
 from typing import TYPE_CHECKING
 
-from pairmill.quality.stopwords import ENGLISH, FUNCTION_WORDS
+from msgspec import Struct
+
+from pairmill.quality.speedups import fast_text
+from pairmill.quality.stems import is_stemmed, stem, stems_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from pairmill.quality.speedups import Text
 
 __all__ = [
     "CHARACTERS_PER_WORD",
     "Prepared",
     "Trigram",
-    "content_stem",
     "count_words",
     "find_numbers",
+    "in_language",
     "is_spaceless",
     "join",
     "key",
     "prepare",
     "same_content",
-    "stem",
+    "shared_content",
     "tokens_per_word",
     "words",
 ]
@@ -52,7 +56,6 @@ _RUN = re.compile(f"([{_SPACELESS}][ {_SPACELESS}]*)")
 _HIGH = re.compile("[\u0e00-\U0010ffff]")  # where those scripts begin
 _WORD = re.compile(f"[\\w{_MARKS}]+")
 _PIECE = re.compile(f"[{_SPACELESS}]+|(?:[^\\W{_SPACELESS}]+|[{_MARKS}]+)+")
-_PREFIX = 6  # letters kept of a word of a language we have no stemmer for
 
 CHARACTERS_PER_WORD = {"zh": 2, "ja": 2, "th": 5, "lo": 5, "km": 5, "my": 5}
 """Characters of a script without spaces that make one word, by language."""
@@ -71,23 +74,44 @@ _ASCII = bytes.maketrans(
 _LATIN = bytes(code if chr(code).isalnum() else ord(" ") for code in range(256))
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(Struct, frozen=True, dict=True, eq=False):
     """Prepared view of one text. Rarely needed parts are computed on demand.
 
     Attributes:
         text: As given.
-        words: Folded tokens in order.
-        vocabulary: The same, each once.
         language: Two-letter code, or None if unknown.
+        folded: Its folded words with blanks between them.
         spaceless: How many of the words are characters of a script without spaces.
+        fast: The same for `pairmill.quality.speedups`, which needs words between spaces; None where
+            the reference in Python does its work.
     """
 
     text: str
-    words: tuple[str, ...]
-    vocabulary: frozenset[str]
     language: str | None
+    folded: str
     spaceless: int
+    fast: Text | None
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """Folded tokens in order."""
+        return tuple(self.folded.split())
+
+    @cached_property
+    def vocabulary(self) -> frozenset[str]:
+        """Tokens, each once."""
+        return frozenset(self.words)
+
+    @property
+    def length(self) -> int:
+        """Number of its words."""
+        return len(self.words) if self.fast is None else self.fast.words
+
+    def holds(self, *words: str) -> bool:
+        """Return whether one of some folded words is in it."""
+        if self.fast is not None:
+            return self.fast.holds(*words)
+        return not self.vocabulary.isdisjoint(words)
 
     @cached_property
     def numbers(self) -> Sequence[tuple[int, int]]:
@@ -104,10 +128,7 @@ class Prepared:
     @cached_property
     def stems(self) -> Sequence[str]:
         """Stems of its content words as they follow each other, of a script with spaces."""
-        if self.language in _STEMMED:
-            return list(filter(None, map(_STEMS.__getitem__, self.words)))
-        little = FUNCTION_WORDS.get(self.language or "", _NOTHING)
-        return [word[:_PREFIX] for word in self.words if word not in little]
+        return list(filter(None, map(stems_in(self.language).__getitem__, self.words)))
 
     @cached_property
     def content(self) -> frozenset[str]:
@@ -117,21 +138,43 @@ class Prepared:
         """
         return _mixed_content(self) if self.spaceless else frozenset(self.stems)
 
+    @property
+    def content_length(self) -> int:
+        """Number of its different stems."""
+        return len(self.content) if self.fast is None else self.fast.content
 
-def content_stem(word: str) -> str:
-    """Return the stem of an English word, "" for one without content."""
-    return _STEMS[word]
+
+def shared_content(one: Prepared, other: Prepared) -> int:
+    """Count the content stems that two texts share."""
+    if one.fast is None or other.fast is None:
+        return len(one.content & other.content)
+    return one.fast.shared(other.fast)
 
 
 def words(text: str) -> tuple[str, ...]:
     """Return the folded tokens of a text: without case and apostrophes, split at punctuation."""
-    return _split(text)[0]
+    return tuple(_fold(text)[0].split())
 
 
 def prepare(text: str, language: str | None = "en") -> Prepared:
     """Prepare a text in a language (two letters; None: unknown)."""
-    tokens, spaceless = _split(text)
-    return Prepared(text, tokens, frozenset(tokens), language, spaceless)
+    folded, spaceless = _fold(text)
+    return _prepared(text, language, folded, spaceless)
+
+
+def in_language(prepared: Prepared, language: str | None) -> Prepared:
+    """Return the same text, prepared as one in another language."""
+    if language == prepared.language:
+        return prepared
+    text, folded, spaceless = prepared.text, prepared.folded, prepared.spaceless
+    if (language or "en") == (prepared.language or "en"):
+        return Prepared(text, language, folded, spaceless, prepared.fast)
+    return _prepared(text, language, folded, spaceless)
+
+
+def _prepared(text: str, language: str | None, folded: str, spaceless: int) -> Prepared:
+    fast = None if spaceless else fast_text(folded, text, language)
+    return Prepared(text, language, folded, spaceless, fast)
 
 
 def key(text: str) -> str:
@@ -146,7 +189,7 @@ def same_content(text: str, language: str | None = "en") -> str:
     for their form alone. Numbers, negations and the words that tell who did what to whom stay.
     """
     stems = set(words(text))
-    if language in _STEMMED:
+    if is_stemmed(language):
         stems = {stem(word) or word for word in stems - _FORM}
     return " ".join(sorted(stems))
 
@@ -160,7 +203,7 @@ def count_words(prepared: Prepared) -> int:
     """Length in words: two Chinese or Japanese characters count as one, five Thai ones."""
     wide = prepared.spaceless
     if not wide:
-        return len(prepared.words)
+        return prepared.length
     each = CHARACTERS_PER_WORD.get(prepared.language or "", 2)
     return len(prepared.words) - wide + -(-wide // each)
 
@@ -171,7 +214,7 @@ def tokens_per_word(prepared: Prepared) -> float:
     1 if words are tokens. Measured on parallel text: what 25 words say in English takes some
     40 characters in Chinese and 130 in Thai.
     """
-    if 2 * prepared.spaceless <= len(prepared.words):
+    if not prepared.spaceless or 2 * prepared.spaceless <= len(prepared.words):
         return 1.0
     return _RUN_SCALE.get(prepared.language or "", 1.6)
 
@@ -181,10 +224,10 @@ def is_spaceless(token: str) -> bool:
     return _ONE_SPACELESS.match(token) is not None
 
 
-def _split(text: str) -> tuple[tuple[str, ...], int]:
-    """Return the tokens, and how many of them are characters of a script without spaces."""
+def _fold(text: str) -> tuple[str, int]:
+    """Return the tokens with blanks between them, and how many are of a script without spaces."""
     if text.isascii():
-        return tuple(text.encode().translate(_ASCII, b"'").decode().split()), 0
+        return text.encode().translate(_ASCII, b"'").decode(), 0
     folded = text.casefold()
     for mark in _APOSTROPHES:
         folded = folded.replace(mark, "")
@@ -194,12 +237,12 @@ def _split(text: str) -> tuple[tuple[str, ...], int]:
         plain = folded.encode("latin-1")
     except UnicodeEncodeError:
         if _HIGH.search(folded):
-            return _split_mixed(folded)
-        return tuple(_WORD.findall(folded)), 0
-    return tuple(plain.translate(_LATIN).decode("latin-1").split()), 0
+            return _fold_mixed(folded)
+        return " ".join(_WORD.findall(folded)), 0
+    return plain.translate(_LATIN).decode("latin-1"), 0
 
 
-def _split_mixed(folded: str) -> tuple[tuple[str, ...], int]:
+def _fold_mixed(folded: str) -> tuple[str, int]:
     tokens: list[str] = []
     spaceless = 0
     for piece in _PIECE.findall(folded):
@@ -208,18 +251,16 @@ def _split_mixed(folded: str) -> tuple[tuple[str, ...], int]:
             spaceless += len(piece)
         else:
             tokens.append(piece)
-    return tuple(tokens), spaceless
+    return " ".join(tokens), spaceless
 
 
 def _mixed_content(prepared: Prepared) -> frozenset[str]:
     """Return the content of a text of which at least one word is a character."""
     parts = _RUN.split(" ".join(prepared.words))  # by turns words, and characters with spaces
-    spaced = frozenset(" ".join(parts[::2]).split())
-    if prepared.language in _STEMMED:
-        found = {_STEMS[word] for word in spaced - ENGLISH} | _NOTHING
-    else:
-        left = spaced - FUNCTION_WORDS.get(prepared.language or "", _NOTHING)
-        found = {word[:_PREFIX] for word in left}
+    stems = stems_in(prepared.language)
+    found = {stems[word] for word in " ".join(parts[::2]).split()} - {""}
+    if is_stemmed(prepared.language):
+        found.add("")  # shared by any two such texts, as ever
     for run in parts[1::2]:
         characters = run[::2]
         if _SYLLABIC.match(characters):
@@ -230,63 +271,11 @@ def _mixed_content(prepared: Prepared) -> frozenset[str]:
     return frozenset(found)
 
 
-_STEMMED = frozenset({"en", None})
 _FORM = frozenset(
     {"a", "an", "the", "of", "in", "on", "at", "is", "are", "was", "were", "be", "been", "being"}
     | {"has", "have", "had", "did", "does", "do", "it", "its", "this", "that", "these", "those"}
     | {"which", "who", "and", "also", "there"}
 )
-_NOTHING = frozenset({""})
-
-
-_MIN_STEM = 3
-_PLURALS = (("sses", "ss"), ("ies", "y"), ("ness", ""), ("us", "us"), ("ss", "ss"), ("s", ""))
-_ENDINGS = (
-    ("ization", "iz"), ("isation", "is"), ("ation", ""), ("ment", ""), ("ingly", ""), ("edly", ""),
-    ("ied", "y"), ("ing", ""), ("ily", "y"), ("ed", ""), ("er", ""), ("ly", ""), ("ive", ""),
-    ("ion", ""), ("al", ""),
-)  # fmt: skip
-_MIN_REST = 4  # letters before an ending; "ring" and "bed" keep theirs
-
-
-def stem(word: str) -> str:
-    """Cut an English word to what its usual forms share; words of a letter or digits to nothing.
-
-    A light cut of our own (plural, then one ending), not Porter's: it only has to bring an answer's
-    and a passage's forms of one word together.
-    """
-    if len(word) <= _MIN_STEM:
-        return word if len(word) > 1 and not word.isdigit() else ""
-    if not word.isascii() or not word.isalpha():
-        return "" if word.isdigit() else word
-    for ending, instead in _PLURALS:
-        if word.endswith(ending):
-            word = word[: len(word) - len(ending)] + instead
-            break
-    for ending, instead in _ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= _MIN_REST:
-            word = word[: len(word) - len(ending)] + instead
-            break
-    if len(word) > _MIN_STEM and word[-1] == word[-2] and word[-1] not in "lsz":
-        word = word[:-1]
-    if len(word) > _MIN_STEM and word[-1] in "eiy":
-        word = word[:-1]
-    return word
-
-
-class _Stems(dict[str, str]):
-    """Map of words to stems, "" for words without content; filled on demand, cleared when full."""
-
-    _MOST = 65_536
-
-    def __missing__(self, word: str) -> str:
-        if len(self) >= self._MOST:
-            self.clear()
-        found = self[word] = "" if word in ENGLISH else stem(word)
-        return found
-
-
-_STEMS = _Stems()
 
 
 def find_numbers(text: str) -> list[tuple[int, int]]:

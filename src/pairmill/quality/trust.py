@@ -1,21 +1,155 @@
 """Reliability of judge and verifier, and gain by evolution: from counts to verdicts.
 
+Ratings are integers, or None if there is none; a thing that lacks one of its two ratings is left
+out, never counted as a score.
+
 The bounds, and where they come from: a kappa under 0.4 is at best fair, from 0.6 on substantial
-(Landis and Koch 1977). A random judge "finds" most planted faults, since what was rated
-high before can only fall; so the share found counts less the share of ratings that fall by
-themselves (Youden's J, 1950). A rank correlation of 0.3 with length is what method papers call a
-bias.
+(Landis and Koch 1977). A random judge "finds" most planted faults, since what was rated high before
+can only fall; so the share found counts less the share of ratings that fall by themselves (Youden's
+J, 1950). A rank correlation of 0.3 with length is what method papers call a bias.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pairmill.quality.check import Check, Standing, standing
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["JudgeFigures", "RunFigures", "parse_figures", "verdicts"]
+__all__ = [
+    "STATUS_STYLES",
+    "Agreement",
+    "Check",
+    "JudgeFigures",
+    "RunFigures",
+    "Status",
+    "agree",
+    "parse_figures",
+    "spearman",
+    "status_of",
+    "verdicts",
+    "weighted_kappa",
+]
+
+
+class Status(StrEnum):
+    """Status of a figure; ``info``: there is no good or bad, or too little data."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+    INFO = "info"
+
+
+STATUS_STYLES: Mapping[Status, str] = {
+    Status.OK: "green",
+    Status.WARN: "yellow",
+    Status.FAIL: "bold red",
+    Status.INFO: "dim",
+}
+"""Styles of a terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Verdict of one check: its name, finding, status, and one line of advice."""
+
+    name: str
+    found: str
+    status: Status
+    hint: str = ""
+
+
+def status_of(value: float, *, warn: float, fail: float) -> Status:
+    """Return a value's status: from ``warn`` on a warning, from ``fail`` on a failure."""
+    sign = 1 if fail >= warn else -1
+    if sign * value >= sign * fail:
+        return Status.FAIL
+    return Status.WARN if sign * value >= sign * warn else Status.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Comparison of two ratings.
+
+    Attributes:
+        compared: Things with both ratings; all figures are None if there are none.
+        exact: Share with equal ratings.
+        within_one: Share whose ratings differ by at most 1.
+        kappa: Quadratic-weighted kappa: 1 is full agreement, 0 no more than chance; None if
+            chance alone would agree (every rating is the same).
+    """
+
+    compared: int
+    exact: float | None
+    within_one: float | None
+    kappa: float | None
+
+
+def agree(first: Sequence[int | None], second: Sequence[int | None]) -> Agreement:
+    """Compare two ratings of the same things, in the same order.
+
+    Raises:
+        ValueError: The two are not of one length.
+    """
+    pairs = [
+        (one, other)
+        for one, other in zip(first, second, strict=True)
+        if one is not None and other is not None
+    ]
+    if not pairs:
+        return Agreement(0, None, None, None)
+    gaps = [abs(one - other) for one, other in pairs]
+    total = len(pairs)
+    return Agreement(
+        compared=total,
+        exact=sum(gap == 0 for gap in gaps) / total,
+        within_one=sum(gap <= 1 for gap in gaps) / total,
+        kappa=weighted_kappa([one for one, _ in pairs], [other for _, other in pairs]),
+    )
+
+
+def weighted_kappa(first: Sequence[int], second: Sequence[int]) -> float | None:
+    """Quadratic-weighted kappa (Cohen 1968), from -1 to 1; None if it is not defined."""
+    total = len(first)
+    observed = sum((one - other) ** 2 for one, other in zip(first, second, strict=True))
+    ones, others = Counter(first), Counter(second)
+    expected = sum(
+        (one - other) ** 2 * ones[one] * others[other] for one in ones for other in others
+    )
+    return 1 - observed * total / expected if expected else None
+
+
+def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Spearman's rank correlation, ties at their mean rank; None if one side does not vary."""
+    ones, others = _ranks(first), _ranks(second)
+    middle = (len(ones) + 1) / 2
+    shared = sum((one - middle) * (other - middle) for one, other in zip(ones, others, strict=True))
+    spread = math.sqrt(
+        sum((one - middle) ** 2 for one in ones) * sum((other - middle) ** 2 for other in others)
+    )
+    return shared / spread if spread else None
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    order = sorted(range(len(values)), key=values.__getitem__)
+    ranks = [0.0] * len(values)
+    start = 0
+    while start < len(order):
+        stop = start
+        while stop < len(order) and values[order[stop]] == values[order[start]]:
+            stop += 1
+        for at in order[start:stop]:
+            ranks[at] = (start + 1 + stop) / 2
+        start = stop
+    return ranks
+
 
 LEAST_REPEATED = 30  # ratings given twice, below which agreement is an accident
 LEAST_PLANTED = 30
@@ -55,13 +189,13 @@ class _Gauge:
         return f"good: {self.good}"
 
     def check(self, value: float, found: str) -> Check:
-        status = standing(value, warn=self.warn, fail=self.fail)
-        hint = self.aim if status == "ok" else f"{self.aim}; {self.advice}"
+        status = status_of(value, warn=self.warn, fail=self.fail)
+        hint = self.aim if status is Status.OK else f"{self.aim}; {self.advice}"
         return Check(self.name, found, status, hint)
 
     def too_few(self, found: str, remedy: str = "") -> Check:
         hint = f"{self.aim}; {remedy}" if remedy else self.aim
-        return Check(self.name, f"{found}: too few to say", "info", hint)
+        return Check(self.name, f"{found}: too few to say", Status.INFO, hint)
 
 
 class _Figures(BaseModel):
@@ -138,13 +272,15 @@ class VoiceFigures(_Figures):
 
     Attributes:
         voice: The setting that the answers were asked for with.
+        unmeasured: Why it could not be measured; "" if it was.
     """
 
     voice: str
-    authors: int
-    documents: int
-    answers: int
-    sources: int
+    authors: int = 0
+    documents: int = 0
+    answers: int = 0
+    sources: int = 0
+    unmeasured: str = ""
 
 
 class RunFigures(_Figures):
@@ -234,7 +370,7 @@ def _agreement(judge: JudgeFigures) -> Check:
     if known:
         return _AGREEMENT.check(min(known), f"{told}; {compared} pairs")
     hint = "every pair got the same rating, both times: such ratings sort nothing"
-    return Check(_AGREEMENT.name, f"{told}; {compared} pairs", "warn", hint)
+    return Check(_AGREEMENT.name, f"{told}; {compared} pairs", Status.WARN, hint)
 
 
 def _control(kind: str, control: Control, alarms: FalseAlarms) -> Check:
@@ -264,7 +400,9 @@ def _length(judge: JudgeFigures) -> Check:
         0.5,
     )
     if rho is None:
-        return Check(gauge.name, "undefined: lengths or ratings do not vary", "info", gauge.aim)
+        return Check(
+            gauge.name, "undefined: lengths or ratings do not vary", Status.INFO, gauge.aim
+        )
     if judge.rated < LEAST_RATED:
         return gauge.too_few(f"{rho:+.2f}", _JUDGE_MORE)
     return gauge.check(abs(rho), f"{rho:+.2f}")
@@ -298,6 +436,9 @@ def _verifier(found: VerifierFigures) -> list[Check]:
 def _voice(found: VoiceFigures) -> Check:
     """Judge how much of the texts' distinguishing style the answers keep."""
     name = "Voice: answers told to be their author's, by character n-grams"
+    if found.unmeasured:
+        needs = "needs two authors with two documents each, and 150 words of answers to them"
+        return Check(name, f"not measured: {found.unmeasured}", Status.INFO, needs)
     chance = 1 / found.authors
     answers, sources = found.answers / found.documents, found.sources / found.documents
     told = (
@@ -305,12 +446,12 @@ def _voice(found: VoiceFigures) -> Check:
         f" themselves; {found.authors} authors, so {chance:.0%} by chance"
     )
     if sources - chance < _LEAST_TOLD or found.documents < LEAST_VOICED:
-        return Check(name, told, "info", "too few texts, or authors too alike, to say")
+        return Check(name, told, Status.INFO, "too few texts, or authors too alike, to say")
     kept = (answers - chance) / (sources - chance)
     if found.voice != "author":
-        status: Standing = "warn" if kept >= _STILL_HEARD else "ok"
+        status = Status.WARN if kept >= _STILL_HEARD else Status.OK
         aim = "good: near chance, since another voice than the author's was asked for"
-        advice = "" if status == "ok" else "; the writer copies the authors: read some answers"
+        advice = "" if status is Status.OK else "; the writer copies the authors: read some answers"
         return Check(name, f"{told}; voice: {found.voice}", status, f"{aim}{advice}")
     gauge = _Gauge(
         name,

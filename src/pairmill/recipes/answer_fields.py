@@ -115,7 +115,9 @@ def _parse_fields(entry: Entry, depth: int) -> dict[str, AnswerField]:
 
 def _check_name(name: str, entry: Entry) -> None:
     if not _NAME.fullmatch(name):
-        raise entry.fault(f"'{name}' is no field name: use small letters, digits, _; at most 40")
+        raise entry.fault(
+            f"'{name}' is not a valid field name: use lower-case letters, digits and _; at most 40"
+        )
     if hasattr(AnswerModel, name):
         raise entry.fault(f"the name '{name}' is taken; choose another, such as '{name}_'")
 

@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING
 
 from pairmill.recipes.guidance import guidance_text
 from pairmill.recipes.plan import Plan, count_pairs, plan_identity, plan_pairs
-from pairmill.recipes.prompt_sets import of_settings
+from pairmill.recipes.prompts import of_settings, style_mode
 from pairmill.recipes.recipe import Ask, Generator
 from pairmill.recipes.refine import raw_pair
-from pairmill.recipes.rewrite import Rewriter
 from pairmill.recipes.style import Forms, StyleCards
-from pairmill.recipes.voice import style_mode
 from pairmill.recipes.writing import (
     TERMS,
     TOKENS_PER_PAIR,
     TOKENS_PER_REPLY,
+    Rewriter,
     WrittenAnswer,
     WrittenPair,
     drop_skipped,

@@ -228,7 +228,7 @@ def expecting(view: PreparedChunk, checks: Checks) -> tuple[PreparedChunk, Check
     foreign = replace_table(
         checks, thresholds=tables["pair"], by_task=tables, is_watched=False, is_foreign=True
     )
-    return replace_table(view, language=checks.language), foreign
+    return replace(view, language=checks.language), foreign
 
 
 def _verdict(
@@ -246,9 +246,10 @@ def _scores(views: Sequence[PreparedPair], chunk: PreparedChunk, checks: Checks)
     """Average the scores of a pair's exchanges."""
     if checks.is_foreign:
         return PairScores()
+    formula = checks.thresholds.support_formula
     if len(views) == 1:
-        return PairScores(score(views[0], chunk), support(views[0], chunk))
-    told = [found for view in views if (found := support(view, chunk)) is not None]
+        return PairScores(score(views[0], chunk), support(views[0], chunk, formula))
+    told = [found for view in views if (found := support(view, chunk, formula)) is not None]
     return PairScores(
         sum(score(view, chunk) for view in views) / len(views),
         sum(told) / len(told) if told else None,

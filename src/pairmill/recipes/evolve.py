@@ -16,12 +16,12 @@ from rapidfuzz.fuzz import token_sort_ratio
 
 from pairmill.errors import RejectedError
 from pairmill.events import PairEvolved
-from pairmill.quality.text import count_words, stem
+from pairmill.quality.stems import stem
+from pairmill.quality.text import count_words
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.checks import view_of, view_of_pair
 from pairmill.recipes.guidance import guidance_text
-from pairmill.recipes.prompt_sets import of_settings
-from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
+from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template, of_settings
 from pairmill.recipes.refine import inspect_pair
 from pairmill.recipes.writing import (
     CANARY,
@@ -214,8 +214,8 @@ def why_not(child: Pair, parent: Pair, view: PreparedChunk) -> str | None:
     before_view = view_of_pair(parent, view)
     reasons = {
         "nothing_gained": same >= _SAME,
-        "excuse": "sorry" in shown.answer.vocabulary and count_words(shown.answer) < _SORRY_WORDS,
-        "nothing_said": not shown.answer.content,
+        "excuse": shown.answer.holds("sorry") and count_words(shown.answer) < _SORRY_WORDS,
+        "nothing_said": not shown.answer.content_length,
         "task_talk": any(phrase in talk for phrase in _TALK),
         "too_long": length > min(_MOST_WORDS, before + _MOST_ADDED_WORDS),
         "too_far_from_text": _coverage(shown.answer.content, view) < _LEAST_GROUNDING,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from msgspec.structs import replace
 from pydantic import Field, StringConstraints
 
-from pairmill.chunking.cuts import sentence_ends
+from pairmill.chunking.blocks import sentence_ends
 from pairmill.errors import RejectedError
 from pairmill.quality.grounding import coverage
 from pairmill.quality.text import prepare

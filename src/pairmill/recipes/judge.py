@@ -9,7 +9,6 @@ how they are combined and what is good enough.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from dataclasses import dataclass, field
 from statistics import mean
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -20,24 +19,26 @@ from pydantic import BeforeValidator, Field
 from pairmill.errors import RejectedError
 from pairmill.events import PairJudged
 from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.controls import Controls
 from pairmill.recipes.patience import Patience
-from pairmill.recipes.planted_faults import ENOUGH, EXCHANGED, FAULTS, exchange, plant
-from pairmill.recipes.prompt_sets import FIRST, of_settings
-from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
+from pairmill.recipes.planted_faults import EXCHANGED, FAULTS, exchange, faulty_replies
+from pairmill.recipes.prompts import FIRST, PromptTemplate, as_lines, load_template, of_settings
 from pairmill.recipes.writing import Short, passage_values
 from pairmill.records import Sampling, digest
+from pairmill.store.rows import SCORE_ASPECTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pairmill.config import Settings
+    from pairmill.recipes.controls import PossibleControl
     from pairmill.recipes.recipe import Ask
     from pairmill.records import Chunk, Pair, Prompt
 
 __all__ = ["ASPECTS", "Judge", "Rating", "Ratings", "make_judge"]
 
 VERSION = "1"  # version of the ratings; planted faults change no row
-ASPECTS = ("instruction_following", "truthfulness", "honesty", "helpfulness")
+ASPECTS = SCORE_ASPECTS
 BATCH = 3  # pairs in one call; with more, order bias shows and an invalid reply costs more
 TOKENS_PER_RATING = 260
 TOKENS_PER_REPLY = 60
@@ -126,7 +127,7 @@ class Judge:
         trust_share: Share of those that are rated twice, and share that get a planted fault; the
             first chunks of a start always get one, until there are enough of each kind.
         answer: The form of its reply.
-        planted: Number of faults of each kind that this start has planted.
+        controls: Chooses where a fault is planted, and which.
         patience: Ends the asking if no answer is usable.
     """
 
@@ -135,8 +136,8 @@ class Judge:
     share: float
     trust_share: float
     seed: int
+    controls: Controls
     answer: type[Ratings | ListedRatings] = Ratings
-    planted: Counter[str] = field(default_factory=Counter, compare=False)
     patience: Patience = field(default_factory=lambda: Patience("judge", "unscored"), compare=False)
 
     @property
@@ -158,12 +159,13 @@ class Judge:
         others = [
             Exhibit(pair.instruction, pair.alternative.answer) for pair in pairs if pair.alternative
         ]
+        control = self._control(exhibits, chunk, ask)
         ratings = await self._rate_all([*exhibits, *others], chunk, ask)
         is_rated = any(ratings[: len(pairs)])
         if is_rated and self._draw(chunk, "again") < self.trust_share:
             await self._rate_again(exhibits, ratings, chunk, ask)
-        if is_rated and self._plants_in(chunk):
-            await self._rate_planted(exhibits, ratings, chunk, ask)
+        if is_rated and control and self.controls.takes(control, self._draw(chunk, "plant")):
+            await self._rate_planted(control, exhibits, ratings, chunk, ask)
         rest = iter(ratings[len(pairs) :])
         return [
             _scored(pair, rating, next(rest) if pair.alternative else None)
@@ -201,8 +203,19 @@ class Judge:
         for (shown, first), second in zip(turned, again, strict=True):
             _tell(ask, "again", shown, second, first=first)
 
+    def _control(
+        self, exhibits: Sequence[Exhibit], chunk: Chunk, ask: Ask
+    ) -> PossibleControl | None:
+        """Return the test that may follow the rating of a chunk's first pairs."""
+        if self.trust_share <= 0.0:
+            return None
+        first = [exhibits[at] for at in self._order(exhibits, chunk)[:BATCH]]
+        question = self._question(first, chunk, self.seed)
+        return self.controls.of(ask, question, self.answer, model=self.model)
+
     async def _rate_planted(
         self,
+        control: PossibleControl,
         exhibits: Sequence[Exhibit],
         ratings: Sequence[RatedPair | None],
         chunk: Chunk,
@@ -217,8 +230,8 @@ class Judge:
         place = drawn % len(order)
         at = order[place]
         replies = [shown.reply for shown in exhibits]
-        kind, reply = plant(replies, at, drawn // len(order), self.planted)
-        self.planted[kind] += 1
+        draw = drawn // len(order)
+        kind, reply = self.controls.choose(control, faulty_replies(replies, at, draw), draw, ask)
         faulty = Exhibit(exhibits[at].request, reply)
         batch = [faulty if one == at else exhibits[one] for one in order]
         if kind == EXCHANGED:
@@ -268,13 +281,6 @@ class Judge:
             range(len(exhibits)), key=lambda at: digest(chunk.id, str(self.seed), str(at))
         )
 
-    def _plants_in(self, chunk: Chunk) -> bool:
-        """Return whether to plant a fault in a chunk: always until each kind has enough of them."""
-        if self.trust_share <= 0.0:
-            return False
-        is_early = sum(self.planted.values()) < ENOUGH * len(FAULTS)
-        return is_early or self._draw(chunk, "plant") < self.trust_share
-
     def _draw(self, chunk: Chunk, purpose: str) -> float:
         """Map chunk, seed and purpose to a number in [0, 1)."""
         state = hashlib.blake2b(f"{purpose} {self.seed} {chunk.id}".encode(), digest_size=4)
@@ -292,6 +298,7 @@ def make_judge(settings: Settings) -> Judge | None:
         share=1.0 if settings.judge == "all" else settings.judge_share,
         trust_share=settings.judge_trust,
         seed=settings.seed,
+        controls=Controls("judge", FAULTS, settings.judge_trust),
     )
 
 

@@ -6,11 +6,10 @@ A text with a planted fault never becomes a row.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 __all__ = [
     "ENOUGH",
@@ -21,9 +20,9 @@ __all__ = [
     "add_foreign_sentence",
     "cut",
     "exchange",
+    "faulty_replies",
+    "faulty_sentences",
     "negate",
-    "plant",
-    "plant_in_sentence",
     "rename",
     "swap",
     "wrong_number",
@@ -86,34 +85,27 @@ _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,}\b")
 _SHORT_WORDS = 8  # half of a shorter one may still be a complete answer
 
 
-def plant(
-    replies: Sequence[str], at: int, draw: int, counts: Mapping[str, int] | None = None
-) -> tuple[str, str]:
-    """Plant a fault in the reply at a position; return the fault and the faulty reply.
+def faulty_replies(replies: Sequence[str], at: int, draw: int) -> dict[str, str]:
+    """Plant each fault that is possible in the reply at a position; return fault to faulty reply.
 
     Args:
         replies: The replies to one chunk's requests, in order.
         at: Position of the one that gets the fault.
-        draw: A number of 0 or more that chooses among the faults possible for the reply.
-        counts: How often each fault was planted before; the rarest is used first.
+        draw: A number of 0 or more that chooses what is inserted.
     """
     reply = replies[at]
     possible = {"swapped": swap(replies, at), "foreign": add_foreign_sentence(reply, draw)}
     made = {"cut": cut(reply), "number": wrong_number(reply), "negated": negate(reply)}
     possible |= {kind: faulty for kind, faulty in made.items() if faulty is not None}
-    possible[EXCHANGED] = reply
-    return _rarest(possible, FAULTS, draw, counts)
+    return {**possible, EXCHANGED: reply}
 
 
-def plant_in_sentence(
-    sentence: str, draw: int, counts: Mapping[str, int] | None = None, *, is_english: bool = True
-) -> tuple[str, str]:
-    """Plant a fault in one sentence; return the fault and the faulty sentence.
+def faulty_sentences(sentence: str, draw: int, *, is_english: bool = True) -> dict[str, str]:
+    """Plant each fault that is possible in one sentence; return fault to faulty sentence.
 
     Args:
         sentence: One that the passage supports.
-        draw: A number of 0 or more that chooses among the faults possible for it.
-        counts: How often each fault was planted before; the rarest is used first.
+        draw: A number of 0 or more that chooses what is inserted.
         is_english: Whether the words that negate, and capitals that mark names, are English.
     """
     possible = {
@@ -123,18 +115,7 @@ def plant_in_sentence(
     made = {"number": wrong_number(sentence)}
     if is_english:
         made |= {"negated": negate(sentence), "name": rename(sentence, draw)}
-    possible |= {kind: faulty for kind, faulty in made.items() if faulty is not None}
-    return _rarest(possible, SENTENCE_FAULTS, draw, counts)
-
-
-def _rarest(
-    possible: Mapping[str, str], order: Sequence[str], draw: int, counts: Mapping[str, int] | None
-) -> tuple[str, str]:
-    before = Counter(counts or {})
-    fewest = min(before[kind] for kind in possible)
-    rarest = [kind for kind in order if kind in possible and before[kind] == fewest]
-    kind = rarest[draw % len(rarest)]
-    return kind, possible[kind]
+    return possible | {kind: faulty for kind, faulty in made.items() if faulty is not None}
 
 
 def exchange(draw: int) -> str:

@@ -16,12 +16,10 @@ from pairmill.errors import RejectedError
 from pairmill.quality.filters import inspect
 from pairmill.quality.privacy import redact
 from pairmill.quality.thresholds import CheckPolicy
-from pairmill.recipes.answering import Answers, by_number, question
 from pairmill.recipes.checks import view_of, view_of_pair
 from pairmill.recipes.guidance import guidance_text
-from pairmill.recipes.prompt_sets import of_settings
-from pairmill.recipes.prompts import PromptTemplate, load_template
-from pairmill.recipes.writing import CANARY, TERMS
+from pairmill.recipes.prompts import PromptTemplate, load_template, of_settings
+from pairmill.recipes.writing import CANARY, TERMS, Answers, by_number, question
 from pairmill.records import Alternative, digest
 
 if TYPE_CHECKING:

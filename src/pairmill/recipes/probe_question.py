@@ -70,6 +70,16 @@ class _Listener:
         """Treat every name as new."""
         return [True] * len(names)
 
+    def is_answered(
+        self,
+        prompt: Prompt,  # noqa: ARG002
+        answer: type[AnswerModel],  # noqa: ARG002
+        *,
+        model: str | None = None,  # noqa: ARG002
+    ) -> bool:
+        """Treat no question as answered before."""
+        return False
+
     def drop(self, rejection: Rejection) -> None:
         """Do nothing."""
 

@@ -1,8 +1,14 @@
 """Prompts from versioned template files, and the fence that keeps a page's text from acting as one.
 
-A template is a Markdown file: a ``version:`` line, then turns that each open with a line
-``=== system``, ``=== user`` or ``=== assistant``. All turns but the last are constant for a whole
-run. The last holds ``{{name}}`` placeholders, filled in one pass, so that inserted text is never
+A set is a version of all bundled templates, with the plan and answer schemas that belong to them. A
+folder keeps its set for good, since changed prompts are new questions, each of which would be paid
+for; ``prompts: "2"`` with ``accept_change`` switches on purpose.
+
+The voice ``author`` changes no prompt, so folders begun before the setting existed are unaffected.
+
+A template is a Markdown file: a ``version:`` line, then turns that each open with a line ``===
+system``, ``=== user`` or ``=== assistant``. All turns but the last are constant for a whole run.
+The last holds ``{{name}}`` placeholders, filled in one pass, so that inserted text is never
 searched for placeholders.
 """
 
@@ -14,24 +20,129 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING
 
+import orjson
+
 from pairmill.plain import plain
-from pairmill.recipes.prompt_sets import LATEST
-from pairmill.recipes.voice import AUTHOR, voiced
 from pairmill.records import Message, Prompt, Sampling, Template
+from pairmill.store.chain import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from pairmill.config import Settings
 
 __all__ = [
+    "AUTHOR",
     "CLOSE",
+    "FIRST",
+    "LATEST",
     "OPEN",
     "PromptTemplate",
     "as_lines",
     "defuse",
     "fence",
+    "identities_of",
     "load_template",
+    "of_folder",
+    "of_settings",
     "one_line",
+    "style_mode",
+    "voiced",
 ]
+
+FIRST, LATEST = "1", "2"
+
+
+def of_settings(settings: Settings) -> str:
+    """Return the prompt set that the settings name; the current one if they name none."""
+    return LATEST if settings.prompts == "auto" else settings.prompts
+
+
+def of_folder(settings: Settings, state: Path) -> str:
+    """Return the prompt set that a run asks with.
+
+    Args:
+        settings: The run's; a set named there is used.
+        state: The folder's ``.run``, which may be missing.
+    """
+    if settings.prompts != "auto":
+        return settings.prompts
+    found = _origin(state)
+    if not found.get("identities"):
+        return LATEST
+    named = str(found.get("prompts", FIRST))  # the first version did not record it
+    return named if named in {FIRST, LATEST} else LATEST
+
+
+def identities_of(state: Path) -> tuple[str, ...]:
+    """Return the identities of the recipes that a folder was run with, oldest first.
+
+    Args:
+        state: The folder's ``.run``, which may be missing.
+    """
+    known = _origin(state).get("identities")
+    return tuple(name for name in known if isinstance(name, str)) if isinstance(known, list) else ()
+
+
+def _origin(state: Path) -> dict[str, object]:
+    """Return what a folder notes about its starts; {} if that is missing or unreadable."""
+    try:
+        found = orjson.loads((state / "origin.json").read_bytes())
+    except FileNotFoundError:
+        found = read_manifest(state.parent / "manifest.json").get("origin")
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+AUTHOR = "author"
+
+_AUTHORS = (
+    "keeps the author's voice: person, formality, rhythm, choice of words",
+    "told in the author's own manner",
+    "in the author's voice",
+    "as the author would write it",
+)
+"""Phrases of the templates about the author's voice, in the order of ``_OTHERS``."""
+
+_NEUTRAL = (
+    'is neutral: plain, factual sentences without "I", "we" or an opinion; what the author did,'
+    " felt or thinks is left out, or told as a general point"
+)
+_ASSISTANT = (
+    'speaks as a helpful assistant to the one who asked, as "you" where it fits; what the author'
+    " did, felt or owns is never told as its own"
+)
+_OTHERS = {
+    "neutral": (
+        _NEUTRAL,
+        "told in plain, neutral words",
+        "in a plain, neutral voice",
+        "in plain, neutral words",
+    ),
+    "assistant": (
+        _ASSISTANT,
+        "told as a helpful assistant would tell it",
+        "in the voice of a helpful assistant, never in the author's",
+        "as a helpful assistant would write it",
+    ),
+}
+
+
+def voiced(text: str, voice: str) -> str:
+    """Return a prompt's text with the answers asked for in a voice."""
+    if voice == AUTHOR:
+        return text
+    for theirs, ours in zip(_AUTHORS, _OTHERS[voice], strict=True):
+        text = text.replace(theirs, ours)
+    return text
+
+
+def style_mode(settings: Settings) -> str:
+    """Return the mode of the style cards; ``off`` unless the answers have the author's voice."""
+    return settings.style_card if settings.voice == AUTHOR else "off"
+
 
 OPEN = "<<<PASSAGE"
 CLOSE = "PASSAGE>>>"

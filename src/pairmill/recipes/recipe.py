@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from pairmill.quality.filters import NO_TERMS, PromptTerms
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.checks import judge
-from pairmill.recipes.prompt_sets import LATEST
+from pairmill.recipes.prompts import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -94,6 +94,12 @@ class Ask(Protocol):
         Raises:
             RejectedError: There was no valid answer within the attempts allowed.
         """
+        ...
+
+    def is_answered(
+        self, prompt: Prompt, answer: type[AnswerModel], *, model: str | None = None
+    ) -> bool:
+        """Return whether an answer to exactly this question is in the ledger, valid or not."""
         ...
 
     def drop(self, rejection: Rejection) -> None:

@@ -35,9 +35,8 @@ from pairmill.recipes.row_parser import (
     parse_for_each,
     values_scope,
 )
-from pairmill.recipes.template_checks import Scope
 from pairmill.recipes.template_trials import try_templates
-from pairmill.recipes.templating import ValueTemplate, compile_text, compile_value
+from pairmill.recipes.templating import Scope, ValueTemplate, compile_text, compile_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from msgspec.structs import replace
 
-from pairmill.events import RepairAsked
+from pairmill.events import RepairAsked, RepairEnded
 from pairmill.quality.filters import Finding, worst
 from pairmill.quality.privacy import redact
 from pairmill.quality.thresholds import CheckPolicy
@@ -71,6 +71,8 @@ async def refine(
                 verdict = verdicts.popleft()
                 findings = verdict.beside(stands)
                 gravest = worst(findings)
+            is_mended = other is not None and (gravest is None or gravest.policy not in _GRAVE)
+            ask.tell(RepairEnded("mended" if is_mended else "failed"))
         is_kept = False
         if gravest is not None and gravest.policy in _GRAVE:
             ask.drop(_dropped(pair, verdict.scores, gravest.check, gravest.detail))

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pairmill.errors import Blame, Kind, ProviderError, RejectedError
-from pairmill.events import AnswerRead, RepairAsked
+from pairmill.events import AnswerRead, RepairAsked, RepairEnded
 from pairmill.recipes.answers import AnswerModel, Fault, How, ParsedAnswer, json_schema, read
 from pairmill.recipes.prompts import PromptTemplate, fence, load_template
 from pairmill.recipes.recipe import NullContext
@@ -171,6 +171,7 @@ class Asker:
 
     __slots__ = (
         "_complete",
+        "_holds",
         "_questions",
         "_turn",
         "answers",
@@ -186,13 +187,16 @@ class Asker:
         questions: Questions,
         complete: Callable[[Request], Awaitable[Completion]],
         turn: UnitClaims | None = None,
+        holds: Callable[[Request], bool] | None = None,
     ) -> None:
         """Take ``complete``, which answers a request from the ledger or from the model.
 
-        ``turn`` knows which unit had a name first; without it every name is new.
+        ``turn`` knows which unit had a name first; without it every name is new. ``holds`` tells
+        whether the ledger has an answer to a request; without it, it has none.
         """
         self._questions = questions
         self._complete = complete
+        self._holds = holds
         self._turn = turn
         self.usage = Usage()
         self.answers = 0
@@ -209,6 +213,15 @@ class Asker:
     def ask_instead(self, questions: Questions) -> None:
         """Ask another model from now on; counts are kept."""
         self._questions = questions
+
+    def is_answered(
+        self, prompt: Prompt, answer: type[AnswerModel], *, model: str | None = None
+    ) -> bool:
+        """Return whether the ledger has an answer to this question; see ``Ask``."""
+        questions = self._questions
+        return self._holds is not None and self._holds(
+            Request(prompt, model or questions.model, questions.schema(answer))
+        )
 
     def drop(self, rejection: Rejection) -> None:
         """Record that one pair of this unit was dropped, and why."""
@@ -238,17 +251,24 @@ class Asker:
         while True:
             request = Request(question, model or questions.model, questions.schema(answer))
             try:
-                completion = await self._complete(request)
-            except ProviderError as error:
-                attempt = self._failed(error, was_repair=was_repair, rates=not mend)
-            else:
-                attempt = self._read(
-                    completion, answer, model, was_repair=was_repair, rates=not mend
-                )
+                try:
+                    completion = await self._complete(request)
+                except ProviderError as error:
+                    attempt = self._failed(error, was_repair=was_repair, rates=not mend)
+                else:
+                    attempt = self._read(
+                        completion, answer, model, was_repair=was_repair, rates=not mend
+                    )
+            except RejectedError:
+                if attempts:
+                    questions.bus.emit(RepairEnded("failed"))
+                raise
             value = attempt.reading.value
             if value is not None and not attempt.reading.faults and not attempts:
                 return value  # type: ignore[no-any-return]
             attempts.append(attempt)
+            if len(attempts) > 1:
+                questions.bus.emit(RepairEnded("failed" if attempt.reading.faults else "mended"))
             step = next_step(attempts, questions.max_attempts)
             if step.action in {"accept", "reject"}:
                 return self._conclude(attempts, answer, step)

@@ -10,8 +10,7 @@ import yaml
 
 from pairmill.recipes.answer_fields import AnswerField, feature_of
 from pairmill.recipes.recipe_file import FENCED, ForEach, RowRule
-from pairmill.recipes.template_checks import Scope
-from pairmill.recipes.templating import compile_value
+from pairmill.recipes.templating import Scope, compile_value
 from pairmill.records import Task
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """Splits an answer into sentences, and removes some of them.
 
-``pairmill.chunking.cuts`` finds the ends of sentences. A block of code is one piece, and so is each
-line of a list or a table; marks of list items, headings and quotations belong to the layout. In
-scripts without sentence punctuation a line is one piece.
+``pairmill.chunking.blocks`` finds the ends of sentences. A block of code is one piece, and so is
+each line of a list or a table; marks of list items, headings and quotations belong to the layout.
+In scripts without sentence punctuation a line is one piece.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pairmill.chunking.cuts import sentence_ends
+from pairmill.chunking.blocks import sentence_ends
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

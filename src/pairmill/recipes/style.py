@@ -18,11 +18,10 @@ import anyio
 from msgspec import Struct
 
 from pairmill.errors import RejectedError
-from pairmill.quality.stopwords import ENGLISH
 from pairmill.quality.text import words
+from pairmill.quality.word_lists import ENGLISH
 from pairmill.recipes.answers import AnswerModel
-from pairmill.recipes.prompt_sets import FIRST, LATEST
-from pairmill.recipes.prompts import PromptTemplate, fence, load_template
+from pairmill.recipes.prompts import FIRST, LATEST, PromptTemplate, fence, load_template
 from pairmill.records import Sampling, digest
 
 if TYPE_CHECKING:

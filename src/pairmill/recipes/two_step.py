@@ -8,28 +8,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pairmill.recipes.answering import Answers, by_number
-from pairmill.recipes.answering import question as answer_question
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.guidance import guidance_text
 from pairmill.recipes.plan import Plan, count_pairs, plan_identity, plan_pairs
-from pairmill.recipes.prompt_sets import of_settings
-from pairmill.recipes.prompts import load_template
+from pairmill.recipes.prompts import load_template, of_settings, style_mode
 from pairmill.recipes.recipe import Ask, Generator
-from pairmill.recipes.rewrite import Rewriter
 from pairmill.recipes.style import Forms, StyleCards
-from pairmill.recipes.voice import style_mode
 from pairmill.recipes.writing import (
     CANARY,
     TERMS,
     TOKENS_PER_REPLY,
+    Answers,
     Instructed,
+    Rewriter,
     Short,
     Skip,
+    by_number,
     drop_skipped,
     load_backtranslate,
     passage_values,
 )
+from pairmill.recipes.writing import question as answer_question
 from pairmill.records import Chunk, Pair, Prompt, Rejection, Sampling, digest
 
 if TYPE_CHECKING:

@@ -22,14 +22,14 @@ from pairmill.quality.privacy import redact
 from pairmill.quality.text import words
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.checks import view_of
+from pairmill.recipes.controls import Controls
 from pairmill.recipes.draws import hash_share
 from pairmill.recipes.patience import Patience
 from pairmill.recipes.planted_faults import (
-    ENOUGH,
     EXCHANGED,
     SENTENCE_FAULTS,
     exchange,
-    plant_in_sentence,
+    faulty_sentences,
 )
 from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
 from pairmill.recipes.refine import inspect_pair, raw_pair
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pairmill.config import Settings
     from pairmill.quality.grounding import PreparedChunk
     from pairmill.recipes.checks import Checks
+    from pairmill.recipes.controls import PossibleControl
     from pairmill.recipes.recipe import Ask
     from pairmill.recipes.sentences import Span
     from pairmill.records import Chunk, Pair, Prompt
@@ -143,7 +144,7 @@ class Verifier:
         policy: What to do with a pair that has a sentence the text does not support.
         checks: Checks that a changed answer must pass; None: nothing is checked.
         rewrite: Asks for one pair again; None if the recipe cannot.
-        planted: Number of errors of each kind that this start has planted.
+        controls: Chooses where an error is planted, and which.
         patience: Ends the asking if no answer is usable.
     """
 
@@ -154,8 +155,8 @@ class Verifier:
     policy: str
     seed: int
     checks: Checks | None
+    controls: Controls
     rewrite: Rewrite | None = None
-    planted: Counter[str] = field(default_factory=Counter, compare=False)
     patience: Patience = field(
         default_factory=lambda: Patience("verifier", "unverified"), compare=False
     )
@@ -181,9 +182,11 @@ class Verifier:
             return list(pairs)
         view = view_of(chunk)
         replies = [_reply_of(pair) for pair in pairs]
+        first = _batches(replies)[0]
+        control = self._control(first, chunk, ask)
         judged = await self._judge(replies, chunk, view, ask)
-        if self.trust_share > 0.0:
-            await self._try_out(replies, judged, chunk, view, ask)
+        if control and self.controls.takes(control, self._draw(chunk, "plant")):
+            await self._try_out(control, first, judged, chunk, view, ask)
         kept: list[Pair] = []
         for pair, reply in zip(pairs, judged, strict=True):
             verified = await self._settle(pair, reply, chunk, view, ask)
@@ -357,9 +360,17 @@ class Verifier:
         passed, fault = inspect_pair(replace(pair, flags=()), view, self.checks)
         return (None, fault.check) if fault else (passed, "")
 
+    def _control(self, batch: Sequence[_Reply], chunk: Chunk, ask: Ask) -> PossibleControl | None:
+        """Return the test that may follow the verdicts on a chunk's first pairs."""
+        if self.trust_share <= 0.0:
+            return None
+        question = self._question(batch, chunk, self.seed)
+        return self.controls.of(ask, question, Verdicts, model=self.model)
+
     async def _try_out(
         self,
-        replies: Sequence[_Reply],
+        control: PossibleControl,
+        batch: Sequence[_Reply],
         judged: Sequence[_Reply],
         chunk: Chunk,
         view: PreparedChunk,
@@ -370,10 +381,6 @@ class Verifier:
         The sentence was supported before, and the others stay the same, so that only the error (or
         the passage) differs.
         """
-        is_early = sum(self.planted.values()) < ENOUGH * len(SENTENCE_FAULTS)
-        if not is_early and self._draw(chunk, "plant") >= self.trust_share:
-            return
-        batch = next(iter(_batches(replies)), [])
         places = [
             (number, at)
             for number in range(len(batch))
@@ -386,10 +393,9 @@ class Verifier:
         number, at = places[drawn % len(places)]
         sentence = batch[number].pieces[at].text
         is_english = chunk.language in {"en", None}
-        kind, faulty = plant_in_sentence(
-            sentence, drawn // len(places), self.planted, is_english=is_english
-        )
-        self.planted[kind] += 1
+        draw = drawn // len(places)
+        possible = faulty_sentences(sentence, draw, is_english=is_english)
+        kind, faulty = self.controls.choose(control, possible, draw, ask)
         changed = {at: faulty}
         copy_at = None
         if kind != EXCHANGED:
@@ -428,6 +434,7 @@ def make_verifier(
         policy=settings.unsupported,
         seed=settings.seed,
         checks=checks,
+        controls=Controls("verifier", SENTENCE_FAULTS, settings.verify_trust),
         rewrite=rewrite,
     )
 

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 
+from msgspec.structs import replace
 from pydantic import AliasChoices, BeforeValidator, Field, StringConstraints
 
+from pairmill.errors import RejectedError
 from pairmill.quality.filters import prompt_terms
 from pairmill.recipes.answers import AnswerModel
-from pairmill.recipes.prompt_sets import LATEST
-from pairmill.recipes.prompts import PromptTemplate, fence, load_template, one_line
-from pairmill.recipes.voice import AUTHOR
-from pairmill.records import Pair, Rejection
+from pairmill.recipes.plan import plan_pairs
+from pairmill.recipes.prompts import (
+    AUTHOR,
+    LATEST,
+    PromptTemplate,
+    as_lines,
+    fence,
+    load_template,
+    of_settings,
+    one_line,
+)
+from pairmill.records import Pair, Rejection, Sampling
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pairmill.config import Settings
     from pairmill.recipes.recipe import Ask
-    from pairmill.records import Chunk
+    from pairmill.recipes.style import Forms, StyleCards
+    from pairmill.records import Chunk, Prompt
 
 __all__ = [
     "CANARY",
@@ -23,15 +37,20 @@ __all__ = [
     "TOKENS_PER_PAIR",
     "TOKENS_PER_REPLY",
     "Answered",
+    "Answers",
     "Instructed",
+    "NumberedAnswer",
+    "Rewriter",
     "Short",
     "Skip",
     "Text",
     "WrittenAnswer",
     "WrittenPair",
+    "by_number",
     "drop_skipped",
     "load_backtranslate",
     "passage_values",
+    "question",
     "to_pair",
 ]
 
@@ -132,3 +151,79 @@ def _about(chunk: Chunk) -> str:
         "Before it stands": one_line(chunk.preceding, _MOST_BEFORE),
     }
     return "".join(f"\n{name}: {value}" for name, value in known.items() if value)
+
+
+class NumberedAnswer(AnswerModel):
+    """One answer, and the number of its request."""
+
+    number: int
+    answer: Answered
+
+
+class Answers(AnswerModel):
+    """The whole reply."""
+
+    items: ClassVar[str | None] = "answers"
+    items_are_pairs: ClassVar[bool] = False
+    answers: list[NumberedAnswer]
+
+
+def question(
+    form: PromptTemplate,
+    requests: Sequence[str],
+    temperature: float,
+    seed: int,
+    chunk: Chunk | None = None,
+) -> Prompt:
+    """Ask for answers to the requests, numbered from 1; based on the chunk if one is given."""
+    listed = [{"number": number, "request": text} for number, text in enumerate(requests, 1)]
+    values = {"count": str(len(requests)), "requests": as_lines(listed)}
+    if chunk is not None:
+        values |= passage_values(chunk)
+    max_tokens = TOKENS_PER_REPLY + TOKENS_PER_PAIR * len(requests)
+    return form.fill(values, Sampling(temperature, max_tokens, seed))
+
+
+def by_number(answers: Answers, count: int) -> list[str | None]:
+    """Return the answer to each of the requests, in order; None if one is missing."""
+    found: dict[int, str] = {}
+    for item in answers.answers:
+        found.setdefault(item.number, item.answer)
+    return [found.get(number) for number in range(1, count + 1)]
+
+
+_INSTRUCTION_CHARS = 400
+
+
+class Rewriter:
+    """Replaces single pairs, with the same prompt prefix as their chunks."""
+
+    def __init__(self, settings: Settings, forms: Forms, cards: StyleCards) -> None:
+        self._settings = settings
+        self._forms = forms
+        self._cards = cards
+        self._prompts = of_settings(settings)
+        self.form = load_template("replace", prompts=self._prompts).form
+
+    async def rewrite(self, pair: Pair, reason: str, chunk: Chunk, ask: Ask) -> Pair | None:
+        """Ask once for a pair to replace this one; None if there is none."""
+        settings = self._settings
+        prefix = self._forms.with_card(await self._cards.of(chunk, ask))
+        planned = plan_pairs(
+            chunk, pair.index + 1, settings.seed, settings.plan, prompts=self._prompts
+        )
+        plan = planned.after(pair.index)
+        values = {
+            "plan": plan.lines(),
+            "reason": one_line(reason),
+            "instruction": one_line(pair.instruction, _INSTRUCTION_CHARS),
+            **passage_values(chunk),
+        }
+        sampling = Sampling(settings.temperature, TOKENS_PER_REPLY + TOKENS_PER_PAIR, settings.seed)
+        prompt = PromptTemplate(prefix.template, self.form).fill(values, sampling)
+        prompt = replace(prompt, stage="replace")
+        try:
+            written = await ask(prompt, WrittenAnswer)
+        except RejectedError:
+            return None
+        return to_pair(written.pairs[0], pair.index) if written.pairs else None

@@ -129,7 +129,7 @@ def decode_manifest(data: bytes, where: str) -> StoreManifest:
         found = msgspec.json.decode(data, type=StoreManifest)
     except msgspec.DecodeError:
         raise FolderError(
-            f"{where}/{MANIFEST}: is no manifest of a replica; give another place with -o"
+            f"{where}/{MANIFEST}: is not the manifest of a replica; give another place with -o"
         ) from None
     if not _is_sound(found):
         raise FolderError(f"{where}/{MANIFEST}: is damaged")

@@ -18,13 +18,25 @@ from pairmill.replica.manifest import FORMAT, StoreManifest
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["Claim", "HolderLease", "OwnershipLostError", "StillWatch", "claimed", "judge"]
+__all__ = [
+    "Claim",
+    "HolderLease",
+    "OwnershipLostError",
+    "ReplicaHeldError",
+    "StillWatch",
+    "claimed",
+    "judge",
+]
 
 _RENEWALS = 6  # in the time of a lease
 
 
 class OwnershipLostError(StoppedError):
-    """Another process has taken the replica over; the same command goes on from what it left."""
+    """Another process has taken the replica over; the same command resumes from there."""
+
+
+class ReplicaHeldError(StoppedError):
+    """Another process works on the replica."""
 
 
 class Claim(Enum):
@@ -92,20 +104,24 @@ class StillWatch:
 
 
 class HolderLease:
-    """The holder's own time."""
+    """The holder's own time.
+
+    Attributes:
+        renewed_at: When the last change that took effect was sent.
+    """
 
     def __init__(self, lease_s: float, now: float) -> None:
         self._lease_s = lease_s
-        self._renewed_at = now
+        self.renewed_at = now
 
     def renewed(self, sent_at: float) -> None:
         """Take note of a change that took effect, by the time before it was sent."""
-        self._renewed_at = max(self._renewed_at, sent_at)
+        self.renewed_at = max(self.renewed_at, sent_at)
 
     def is_due(self, now: float) -> bool:
         """Return whether it is time for a renewal."""
-        return now - self._renewed_at >= self._lease_s / _RENEWALS
+        return now - self.renewed_at >= self._lease_s / _RENEWALS
 
     def is_over(self, now: float) -> bool:
         """Return whether others may soon take the holder for dead."""
-        return now - self._renewed_at >= self._lease_s * 2.0 / 3.0
+        return now - self.renewed_at >= self._lease_s * 2.0 / 3.0

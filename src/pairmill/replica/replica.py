@@ -18,7 +18,14 @@ import msgspec
 from msgspec import structs
 
 from pairmill.errors import StorageError
-from pairmill.replica.archive import PIECE_BYTES, content_hash, pack
+from pairmill.replica.archive import (
+    PIECE_BYTES,
+    content_hash,
+    copy_ledger,
+    copy_small_files,
+    pack,
+    shard_file,
+)
 from pairmill.replica.manifest import (
     MANIFEST,
     LogPart,
@@ -28,10 +35,9 @@ from pairmill.replica.manifest import (
     encode_manifest,
 )
 from pairmill.replica.ownership import HolderLease, OwnershipLostError
-from pairmill.replica.snapshot import copy_ledger, copy_small_files, shard_file
 from pairmill.store.chain import LedgerChain, read_manifest
 from pairmill.store.files import refusal
-from pairmill.store.shard_rows import read_rows
+from pairmill.store.shards import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

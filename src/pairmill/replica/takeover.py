@@ -13,11 +13,17 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct, structs
 
-from pairmill.errors import PairmillError, StoppedError
+from pairmill.errors import PairmillError
 from pairmill.objects.port import probe
 from pairmill.replica.manifest import MANIFEST, decode_manifest, encode_manifest
 from pairmill.replica.outbox import Outbox
-from pairmill.replica.ownership import Claim, StillWatch, claimed, judge
+from pairmill.replica.ownership import (
+    Claim,
+    ReplicaHeldError,
+    StillWatch,
+    claimed,
+    judge,
+)
 from pairmill.replica.replica import Replica
 from pairmill.replica.restore import restore
 from pairmill.store.files import atomic_write, refusal
@@ -31,7 +37,15 @@ if TYPE_CHECKING:
     from pairmill.replica.manifest import StoreManifest
     from pairmill.store.chain import LedgerChain
 
-__all__ = ["Holding", "spool_lock", "spool_of", "take_over"]
+__all__ = [
+    "Holding",
+    "chain_of",
+    "claim_replica",
+    "keep_own",
+    "spool_lock",
+    "spool_of",
+    "take_over",
+]
 
 _OWNER_FILE = "owner.json"
 _LOOKS = 12  # in the time of a lease
@@ -73,7 +87,7 @@ def spool_lock(folder: Path, where: str) -> Iterator[Path]:
     """Hold a run folder's spool while the block runs, so that one process of a machine does.
 
     Raises:
-        StoppedError: Another process of this machine works on it.
+        ReplicaHeldError: Another process of this machine works on it.
         StorageError: The disk refused.
     """
     spool = spool_of(folder)
@@ -86,7 +100,7 @@ def spool_lock(folder: Path, where: str) -> Iterator[Path]:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise StoppedError(
+            raise ReplicaHeldError(
                 f"{where}: another process on this machine works on it, in {folder}; wait for it,"
                 " or stop it"
             ) from None
@@ -122,23 +136,23 @@ def take_over(
 
     Raises:
         ConfigError: The store cannot be used.
-        StoppedError: Another process works on it.
+        ReplicaHeldError: Another process works on it.
         FolderError: What is stored is damaged, or not ours.
         StorageError: The store cannot be reached now, or the local disk refused.
     """
     probe(store, "output")
-    found, manifest, token = _claim(
+    found, manifest, token = claim_replica(
         store, spool, owner, lease_s, version, clock=clock, sleep=sleep, tell=tell
     )
     notices = _bring_in_step(store, folder, spool, manifest) if found is not None else []
     outbox = Outbox(spool / "outbox")
     run_folder = RunFolder(folder)
-    outbox.keep_to(_chain_of(run_folder))
+    outbox.keep_to(chain_of(run_folder))
     replica = Replica(store, run_folder, outbox, spool, manifest, token, clock)
     return Holding(replica, outbox, tuple(notices))
 
 
-def _claim(
+def claim_replica(
     store: ObjectStore,
     spool: Path,
     owner: str,
@@ -149,7 +163,13 @@ def _claim(
     sleep: Callable[[float], None],
     tell: Callable[[str], None],
 ) -> tuple[StoreManifest | None, StoreManifest, Token]:
-    """Win the manifest; returns what was found, what stands there now, and its version."""
+    """Win the manifest; returns what was found, what stands there now, and its version.
+
+    Raises:
+        ReplicaHeldError: Another process works on it.
+        FolderError: What is there is no replica, or a newer version's.
+        StorageError: The store cannot be reached now, or the local disk refused.
+    """
     watch, is_told = StillWatch(), False
     own = _read_owner(spool)
     while True:
@@ -159,7 +179,7 @@ def _claim(
         if claim is Claim.WATCH and found is not None:
             is_over = watch.is_over(found, clock())
             if watch.moved:
-                raise StoppedError(f"{store.where}: {found.owner} works on it; stopping")
+                raise ReplicaHeldError(f"{store.where}: {found.owner} works on it; stopping")
             if not is_over:
                 if not is_told:
                     tell(
@@ -197,6 +217,7 @@ def _bring_in_step(
     notices = []
     building = folder.with_name(f".{folder.name}.restoring")
     restore(store, manifest, building)
+    RunFolder(building).mark_restored()
     try:
         if folder.exists():
             aside = _aside(folder)
@@ -208,7 +229,7 @@ def _bring_in_step(
         building.rename(folder)
     except OSError as error:
         raise refusal(error, folder) from None
-    _write_owner(spool, structs.replace(own, is_stale=False))
+    keep_own(spool)
     notices.append(f"restored from {store.where} into {folder}")
     return notices
 
@@ -217,11 +238,12 @@ def _is_behind(folder: Path, manifest: StoreManifest) -> bool:
     """Return whether the local folder lacks something that the store has."""
     if not manifest.chain:
         return False
-    chain = _chain_of(RunFolder(folder))
+    chain = chain_of(RunFolder(folder))
     return chain is None or chain.id != manifest.chain or chain.generation < manifest.generation
 
 
-def _chain_of(folder: RunFolder) -> LedgerChain | None:
+def chain_of(folder: RunFolder) -> LedgerChain | None:
+    """Return where a local run folder's ledger stands; None where there is none to be read."""
     with suppress(PairmillError):
         if folder.has_ledger:
             with folder.read_ledger() as ledger:
@@ -240,6 +262,15 @@ def _read_owner(spool: Path) -> _Owner:
         return msgspec.json.decode((spool / _OWNER_FILE).read_bytes(), type=_Owner)
     except (OSError, msgspec.DecodeError):
         return _Owner()
+
+
+def keep_own(spool: Path) -> None:
+    """Take note that the local run folder is what the store is to hold, whatever was found there.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    _write_owner(spool, structs.replace(_read_owner(spool), is_stale=False))
 
 
 def _write_owner(spool: Path, owner: _Owner) -> None:

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from pairmill.errors import ProviderError
     from pairmill.events import Bus
     from pairmill.llm.admission import SendLog
-    from pairmill.llm.answer_tokens import AnswerTokens
     from pairmill.llm.client import Client
+    from pairmill.llm.estimate import AnswerTokens
     from pairmill.records import Completion, Request
     from pairmill.run.stop import Stop
+    from pairmill.run.turns import Turns
     from pairmill.run.writer import Writer
     from pairmill.store.folder import RunFolder
 
@@ -72,6 +73,7 @@ class UnitCalls(Struct, eq=False):
     _bus: Bus
     _flight: InFlight
     _room: AnswerTokens
+    _turns: Turns
 
     async def __call__(self, request: Request) -> Completion:
         """Return the stored answer to exactly this request; without one, ask the model."""
@@ -92,7 +94,12 @@ class UnitCalls(Struct, eq=False):
         )
         work.answers[request.id] = completion
         self._writer.put_answer(PaidAnswer(request.id, work.unit, work.chunk.id, completion))
+        await self._turns.take()  # those that arrive now come before what follows from this one
         return completion
+
+    def holds(self, request: Request) -> bool:
+        """Return whether there is an answer to exactly this request."""
+        return request.id in self._work.answers
 
 
 def _is_final(before: BilledSend) -> bool:

@@ -15,7 +15,7 @@ from bisect import insort
 from collections import Counter
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,12 +24,18 @@ from pairmill.chunking.document_filters import Dropped
 from pairmill.chunking.job import Job
 from pairmill.chunking.reader import read_documents, usable
 from pairmill.errors import PairmillError
+from pairmill.quality.attribution import few_authors
 from pairmill.recipes.style import Manner, card_name, manner_of, pool, why_no_card
 from pairmill.records import digest
 from pairmill.run.threads import run_aside
 from pairmill.sources.files import find_files
-from pairmill.sources.frames import BrokenFrameError, read_frame, write_frame
-from pairmill.sources.processes import Process, end_with_parent
+from pairmill.sources.processes import (
+    BrokenFrameError,
+    Process,
+    end_with_parent,
+    read_frame,
+    write_frame,
+)
 from pairmill.startup import SIGNALS
 
 if TYPE_CHECKING:
@@ -38,7 +44,7 @@ if TYPE_CHECKING:
     from pairmill.records import Document
     from pairmill.run.memory import RunMemory
 
-__all__ = ["Manners", "PooledCards", "main", "pool_manners"]
+__all__ = ["FirstPass", "Manners", "PooledCards", "main", "pool_manners"]
 
 _MODULE = "pairmill.run.author_styles"
 
@@ -78,8 +84,20 @@ class Manners:
         self._known = {author: self._known[author] for author in kept}
 
 
-async def pool_manners(job: Job, memory: RunMemory) -> list[str]:
-    """Make and store missing style cards; return notices for people.
+class FirstPass(NamedTuple):
+    """What the first pass found for people.
+
+    Attributes:
+        notices: Lines about the style cards.
+        few: Why answers cannot be attributed to authors, by the number of these; "" if they can.
+    """
+
+    notices: list[str]
+    few: str = ""
+
+
+async def pool_manners(job: Job, memory: RunMemory) -> FirstPass:
+    """Make and store missing style cards.
 
     Input that cannot be read twice (standard input, remote files) gives none. A followed input is
     read once, at the first start, so that prompts stay the same.
@@ -89,17 +107,20 @@ async def pool_manners(job: Job, memory: RunMemory) -> list[str]:
         if named is not None and job.follow:
             named = "the input that is followed"
         if named is None:
-            return ["style cards need a second look at the input: a pipe or remote file gives none"]
+            told = "style cards need a second look at the input: a pipe or remote file gives none"
+            return FirstPass([told], "the input cannot be read again")
         name = f"manners of {named}"
         if memory.get(name) is not None:
-            return []
+            return FirstPass([], memory.get(f"few authors in {named}") or "")
         found = await run_aside(lambda: _read_apart(job))
     except (PairmillError, OSError, BrokenFrameError):
-        return []  # the run reads the same input, and reports the problem
+        return FirstPass([])  # the run reads the same input, and reports the problem
     for author, card in found.cards.items():
         memory.set(card_name(author), card)
+    few = few_authors(found.documents)
+    memory.set(f"few authors in {named}", few)
     memory.set(name, "made")
-    return _told(found)
+    return FirstPass(_told(found), few)
 
 
 class PooledCards(Struct, frozen=True):
@@ -108,10 +129,12 @@ class PooledCards(Struct, frozen=True):
     Attributes:
         cards: Author to card; "" if there is none.
         without: Reason to number of authors without a card.
+        documents: Number of documents of each author, 12 at most.
     """
 
     cards: dict[str, str]
     without: dict[str, int]
+    documents: list[int]
 
 
 def main() -> int:
@@ -160,7 +183,7 @@ def _pool(pooled: dict[str, list[Manner]]) -> PooledCards:
         cards[author] = pool(manners)
         if not cards[author]:
             without[why_no_card(manners)] += 1
-    return PooledCards(cards, dict(without))
+    return PooledCards(cards, dict(without), list(map(len, pooled.values())))
 
 
 def _told(found: PooledCards) -> list[str]:

@@ -25,6 +25,7 @@ from pairmill.run.checking_process import (
     ReplyPortion,
     checks_as_data,
 )
+from pairmill.run.turns import Turns
 from pairmill.sources.processes import Process
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class _Sent(Struct, eq=False):
 class Checkers:
     """Judges jobs in up to ``most`` processes. Use it from one event loop, and close it.
 
-    With ``lazily``, processes only start once more than 100 units a second arrive: with a slow
+    With ``lazily``, processes only start once 100 units arrive within a second: with a slow
     model they would sit idle and waste memory.
     """
 
@@ -90,6 +91,7 @@ class Checkers:
         *,
         seed: int = 0,
         lazily: bool = False,
+        turns: Turns | None = None,
         start: Callable[[], Started] = lambda: Process(_MODULE, leads=True),
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -98,6 +100,7 @@ class Checkers:
         self._judge = judge
         self._notice = notice
         self._seed = seed
+        self._turns = turns or Turns()
         self._start = start
         self._now = now
         self._children: list[_Child] = []
@@ -117,15 +120,19 @@ class Checkers:
             RejectedError: It killed or hung processes.
         """
         if self._is_lazy and not self._is_busy():
-            return self._judge(job)
+            return await self._judge_here(job)
         while len(self._children) + len(self._unproven) < self._most:
             self._begin()
         if not self._children or len(self._waiting) >= _BEHIND * len(self._children):
-            return self._judge(job)
+            return await self._judge_here(job)
         sent = _Sent(job, asyncio.get_running_loop().create_future(), self._now())
         self._waiting.append(sent)
         self._flush_soon()
         return await sent.reply
+
+    async def _judge_here(self, job: CheckJob) -> CheckReply:
+        await self._turns.take()
+        return self._judge(job)
 
     def close(self) -> None:
         """End the processes, and cancel all waiters."""
@@ -143,11 +150,11 @@ class Checkers:
 
     def _is_busy(self) -> bool:
         """Return whether there is enough work for separate processes; stays true once it is."""
-        self._seen += 1
         now = self._now()
         if now - self._since >= 1.0:
-            self._is_lazy = self._seen < _BUSY_PER_S
             self._since, self._seen = now, 0
+        self._seen += 1
+        self._is_lazy = self._seen < _BUSY_PER_S  # at once: a thousand may arrive in this second
         return not self._is_lazy
 
     def _begin(self) -> None:
@@ -267,7 +274,7 @@ class Checkers:
     def _give_up(self, reason: str) -> None:
         if self._most:
             self._most = 0
-            self._notice(f"{reason}; checking goes on in the run's own process")
+            self._notice(f"{reason}; checking continues in the run's own process")
         self._flush_soon()
 
 

@@ -20,7 +20,7 @@ from pairmill.quality.filters import PromptTerms
 from pairmill.quality.thresholds import CheckPolicy, Thresholds
 from pairmill.recipes.checks import CheckJob, Checks, ChunkText, PairText, Verdict, judge
 from pairmill.run.tuning import calm_collector
-from pairmill.sources.frames import BrokenFrameError, read_frame, write_frame
+from pairmill.sources.processes import BrokenFrameError, read_frame, write_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 import anyio
@@ -20,9 +20,9 @@ from pairmill.clock import SystemClock
 from pairmill.config import LOCAL, PoolSettings, is_local_model
 from pairmill.errors import ConfigError
 from pairmill.events import CallCharged, Notice
-from pairmill.llm.answer_tokens import AnswerTokens
 from pairmill.llm.client import Client
 from pairmill.llm.endpoint_info import Look
+from pairmill.llm.estimate import AnswerTokens
 from pairmill.llm.limits.breaker import BILLED_PROBES, EndpointBreaker
 from pairmill.llm.limits.concurrency import AimdLimit, FixedLimit, GradientLimit
 from pairmill.llm.limits.gate import Charge, Gate, Limits
@@ -31,12 +31,8 @@ from pairmill.llm.local import DEFAULT_SLOTS, model_path, running_server
 from pairmill.llm.pools import Pool, Pools
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import scale
-from pairmill.llm.providers.endpoint import (
-    DEFAULT_BASE_URL,
-    Endpoint,
-    resolve,
-)
-from pairmill.llm.providers.network_environment import check_environment
+from pairmill.llm.providers.endpoint import DEFAULT_BASE_URL, Endpoint, resolve
+from pairmill.llm.providers.network import check_environment
 from pairmill.llm.providers.profile import answer_timeout_s, find_profile, load_profile
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.saved_prompts import SavedPrompts
@@ -45,8 +41,14 @@ from pairmill.llm.retirement import end_of, today, warnings_on
 from pairmill.llm.retry import IN_RUN
 from pairmill.llm.router import Route, Router
 from pairmill.run.asking import InFlight
-from pairmill.run.probing import PoolProbe, is_well, make_question, make_scout, settle_mode
-from pairmill.run.readiness import Readiness
+from pairmill.run.probing import (
+    PoolProbe,
+    Readiness,
+    is_well,
+    make_question,
+    make_scout,
+    settle_mode,
+)
 from pairmill.run.sharing import held_to_share, open_sharing
 from pairmill.run.spending import Spending, open_spending
 from pairmill.run.threads import held_aside
@@ -78,7 +80,8 @@ __all__ = [
 
 _RESTING, _MOST_RESTING = 7, 1_024  # workers that wait after a refusal, per call in flight
 LOCAL_NOTICE = (
-    "the embedded model has 0.1 billion parameters: it proves the pipeline and is no teacher"
+    "the embedded model has 0.1 billion parameters: it demonstrates the pipeline; do not train on"
+    " its answers"
 )
 
 
@@ -96,7 +99,7 @@ class Connection:
     """
 
     client: Client
-    exchange: Router
+    router: Router
     in_flight: InFlight
     workers: int
     gauges: dict[str, Gate]
@@ -138,103 +141,127 @@ async def connected(
         }
         spending = _spending(settings, models, prices, folder, bus, stack)
         sharing = await open_sharing(settings, folder, spending.budget, bus)
-        stations: list[Route] = []
-        widths: dict[str, ConcurrencyLimit] = {}
-        gauges: dict[str, str] = {}
-        endpoints: dict[str, Endpoint] = {}
-        encoders: dict[str, Encoder] = {}
-        room = AnswerTokens(settings.answer_tokens)
+        clients: dict[str, _PoolClient] = {}
         for given in given_pools:
-            model = given.model or settings.model
             endpoint = await _endpoint(settings, given, bus, folder, stack, stop)
-            width = widths[given.name] = _width(settings, given, endpoint)
-            encoder = encoders[given.name] = Encoder(endpoint.profile, endpoint.options)
-            provider = make_provider(settings, endpoint, clock, _most(width), encoder)
-            provider = _isolated(settings, given, provider, endpoint)
-            stack.push_async_callback(provider.aclose)
-            pool = Pool(
-                name=given.name,
-                base_url=endpoint.base_url,
-                api_key_env=given.api_key_env or settings.api_key_env,
-                model=model,
-                limits=_limits(settings, given),
-                concurrency=given.concurrency or settings.concurrency,
-                price=price_of(settings, given, prices),
-                scope=given.scope,
-                is_escalation=given.escalation,
-            )
-            endpoints[given.name] = endpoint
-            stations.append(Route(pool, provider, Mode.JSON_SCHEMA, header_dialect(endpoint)))
-            if isinstance(width, GradientLimit):
-                gauges[given.name] = endpoint.base_url
-
-        def make_gate(pool: Pool) -> Gate:
-            return Gate(
-                pool.limits,
-                clock=time.monotonic,
-                width=widths[pool.name],
-                breaker=EndpointBreaker(
-                    max_wait_s=settings.endpoint_wait_s,
-                    max_billed_probes=None if len(stations) > 1 else BILLED_PROBES,
-                ),
-                name=pool.name if settings.pools else pool.base_url,
-            )
-
-        _tell_ends(bus, prices, stations)
-        pools = Pools([station.pool for station in stations], make_gate)
+            client = _pool_client(settings, given, endpoint, prices, clock)
+            stack.push_async_callback(client.route.provider.aclose)
+            clients[given.name] = client
+        routes = [client.route for client in clients.values()]
+        _tell_ends(bus, prices, routes)
+        make_gate = partial(_gate, settings, clients)
+        pools = Pools([route.pool for route in routes], make_gate)
         await stack.enter_async_context(held_to_share(sharing, pools, stop))
-        exchange = Router(settings.model, stations, pools, clock, spending.budget, prices.find)
-        exchange.on_understated = _understated(endpoints, bus)
-        in_flight = InFlight(stop)
-
+        router = Router(settings.model, routes, pools, clock, spending.budget, prices.find)
+        router.on_understated = _understated(
+            {name: client.endpoint for name, client in clients.items()}, bus
+        )
         for given in given_pools:
-            encoders[given.name].on_left_out = _left_out(settings, given, prices, exchange, bus)
+            encoder = clients[given.name].encoder
+            encoder.on_left_out = _left_out(settings, given, prices, router, bus)
+        in_flight = InFlight(stop)
+        room = AnswerTokens(settings.answer_tokens)
 
-        async def prepare(station: Route) -> None:
-            name = station.pool.name
-            question = await make_question(recipe, station.pool.model, _variant(sends))
-            probe = PoolProbe(
-                endpoints[name], encoders[name], station, exchange, question, room, sends
-            )
+        async def prepare(route: Route) -> None:
+            client = clients[route.pool.name]
+            question = await make_question(recipe, route.pool.model, _variant(sends))
+            probe = PoolProbe(client.endpoint, client.encoder, route, router, question, room, sends)
             await settle_mode(settings, probe, bus, stop, memory)
 
-        if len(stations) == 1:
-            await prepare(stations[0])
-        else:
-            readiness = Readiness(stations, exchange, prepare, bus)
-            looking = await stack.enter_async_context(anyio.create_task_group())
-            stack.callback(looking.cancel_scope.cancel)
-            for station in stations:
-                looking.start_soon(readiness.look_for, station)
-            await readiness.wait()
-        scout = make_scout(exchange, stop, bus)
-        look = partial(is_well, recipe, room, scout, sends)
+        await _prepare_all(routes, router, prepare, bus, stack)
+        look = partial(is_well, recipe, room, make_scout(router, stop, bus), sends)
+        jitter = random.Random()  # noqa: S311 (no secret)
         yield Connection(
-            client=Client(
-                exchange,
-                in_flight,
-                bus,
-                clock,
-                random.Random(),  # noqa: S311 (jitter)
-                policy=IN_RUN,
-                is_well=look,
-            ),
-            exchange=exchange,
+            client=Client(router, in_flight, bus, clock, jitter, policy=IN_RUN, is_well=look),
+            router=router,
             in_flight=in_flight,
             workers=sum(
-                _workers(settings, given, _most(widths[given.name])) for given in given_pools
+                _workers(settings, given, _most(clients[given.name].width)) for given in given_pools
             ),
-            gauges={base_url: pools.gate(name) for name, base_url in gauges.items()},
+            gauges={
+                client.endpoint.base_url: pools.gate(name)
+                for name, client in clients.items()
+                if isinstance(client.width, GradientLimit)
+            },
             spending=spending,
             room=room,
             is_well=look,
             endpoints=tuple(
-                (endpoints[station.pool.name], station.pool.model)
-                for station in stations
-                if not is_local_model(station.pool.model)
+                (client.endpoint, client.route.pool.model)
+                for client in clients.values()
+                if not is_local_model(client.route.pool.model)
             ),
-            strong=next((s.pool.model for s in stations if s.pool.is_escalation), None),
+            strong=next((r.pool.model for r in routes if r.pool.is_escalation), None),
         )
+
+
+class _PoolClient(NamedTuple):
+    """What calls to one pool are made with."""
+
+    endpoint: Endpoint
+    encoder: Encoder
+    width: ConcurrencyLimit
+    route: Route
+
+
+def _pool_client(
+    settings: Settings,
+    given: PoolSettings,
+    endpoint: Endpoint,
+    prices: PriceTable,
+    clock: Clock,
+) -> _PoolClient:
+    """Return the client of one pool, whose mode is still to be found out."""
+    width = _width(settings, given, endpoint)
+    encoder = Encoder(endpoint.profile, endpoint.options)
+    provider = make_provider(settings, endpoint, clock, _most(width), encoder)
+    pool = Pool(
+        name=given.name,
+        base_url=endpoint.base_url,
+        api_key_env=given.api_key_env or settings.api_key_env,
+        model=given.model or settings.model,
+        limits=_limits(settings, given),
+        concurrency=given.concurrency or settings.concurrency,
+        price=price_of(settings, given, prices),
+        scope=given.scope,
+        is_escalation=given.escalation,
+    )
+    provider = _isolated(settings, given, provider, endpoint)
+    route = Route(pool, provider, Mode.JSON_SCHEMA, header_dialect(endpoint))
+    return _PoolClient(endpoint, encoder, width, route)
+
+
+def _gate(settings: Settings, clients: Mapping[str, _PoolClient], pool: Pool) -> Gate:
+    """Return the gate of one pool: its limits, its concurrency and its breaker."""
+    return Gate(
+        pool.limits,
+        clock=time.monotonic,
+        width=clients[pool.name].width,
+        breaker=EndpointBreaker(
+            max_wait_s=settings.endpoint_wait_s,
+            max_billed_probes=None if len(clients) > 1 else BILLED_PROBES,
+        ),
+        name=pool.name if settings.pools else pool.base_url,
+    )
+
+
+async def _prepare_all(
+    routes: Sequence[Route],
+    router: Router,
+    prepare: Callable[[Route], Awaitable[None]],
+    bus: Bus,
+    stack: AsyncExitStack,
+) -> None:
+    """Find out how to ask each pool; of several, wait only until the first one is ready."""
+    if len(routes) == 1:
+        await prepare(routes[0])
+        return
+    readiness = Readiness(routes, router, prepare, bus)
+    looking = await stack.enter_async_context(anyio.create_task_group())
+    stack.callback(looking.cancel_scope.cancel)
+    for route in routes:
+        looking.start_soon(readiness.look_for, route)
+    await readiness.wait()
 
 
 def pool_settings(settings: Settings) -> tuple[PoolSettings, ...]:
@@ -264,7 +291,7 @@ def _spending(
     """Open the run's budget, and save it at the end of the block."""
     spending = open_spending(settings, models, prices, folder)
     _tell_lost(spending, bus)
-    stack.callback(spending.write, over=True)
+    stack.callback(spending.close)
     return spending
 
 
@@ -280,12 +307,12 @@ def _tell_lost(spending: Spending, bus: Bus) -> None:
         bus.emit(CallCharged("", "lost", lost.usage, lost.picodollars, *doubt))
 
 
-def _tell_ends(bus: Bus, prices: PriceTable, stations: Sequence[Route]) -> None:
+def _tell_ends(bus: Bus, prices: PriceTable, routes: Sequence[Route]) -> None:
     """Report models that will be shut down soon, and outdated prices."""
     day = today(time.time())
-    for station in stations:
-        host = urlsplit(station.pool.base_url).hostname or ""
-        for line in warnings_on(station.pool.model, prices, host, day):
+    for route in routes:
+        host = urlsplit(route.pool.base_url).hostname or ""
+        for line in warnings_on(route.pool.model, prices, host, day):
             bus.emit(Notice(text=line))
 
 
@@ -419,7 +446,7 @@ def _width(settings: Settings, pool: PoolSettings, endpoint: Endpoint) -> Concur
 
 def _most(width: ConcurrencyLimit) -> int:
     if isinstance(width, FixedLimit):
-        return width.limit
+        return width.most
     return GradientLimit.CEILING if isinstance(width, GradientLimit) else AimdLimit.CEILING
 
 
@@ -457,7 +484,7 @@ def price_of(settings: Settings, pool: PoolSettings, prices: PriceTable) -> Pric
 
 
 def _left_out(
-    settings: Settings, pool: PoolSettings, prices: PriceTable, exchange: Router, bus: Bus
+    settings: Settings, pool: PoolSettings, prices: PriceTable, router: Router, bus: Bus
 ) -> Callable[[str], None]:
     """Return a handler for parameters that a server refuses: report once, charge the worst case."""
     told: set[str] = set()
@@ -470,7 +497,7 @@ def _left_out(
         line = f"{model} does not take {name} as it is set: it is left out"
         if name == "service_tier":
             usual = settings.model_copy(update={name: None}), pool.model_copy(update={name: None})
-            exchange.reprice(pool.name, price_of(*usual, prices))
+            router.reprice(pool.name, price_of(*usual, prices))
             line += ", and calls count at the usual price"
         bus.emit(Notice(text=line))
 

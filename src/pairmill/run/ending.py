@@ -22,7 +22,7 @@ from pairmill.events import (
 from pairmill.llm.prices import PICO
 from pairmill.output.card import write_card
 from pairmill.output.facts import RunFacts, cost_usd, counted
-from pairmill.output.run_origins import read_run_origins
+from pairmill.output.origins import read_run_origins
 from pairmill.quality.trust import parse_figures
 from pairmill.records import Outcome
 from pairmill.sources.notes import InputFate

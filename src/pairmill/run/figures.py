@@ -11,14 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pairmill.events import (
-    PairEvolved,
-    PairJudged,
-    PairVerified,
-    SentenceTried,
-    ShardPublished,
-)
-from pairmill.quality.agreement import agree, spearman
+from pairmill.events import PairEvolved, PairJudged, PairVerified, SentenceTried, ShardPublished
+from pairmill.quality.trust import agree, spearman
 from pairmill.recipes.judge import ASPECTS
 from pairmill.store.files import atomic_write
 

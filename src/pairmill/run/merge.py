@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from pairmill import __version__
 from pairmill.config import Settings, fingerprint
 from pairmill.errors import FolderError, UsageError
-from pairmill.output.run_origins import read_run_origins
+from pairmill.output.origins import read_run_origins
 from pairmill.partition import find_parts, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.run.ending import Ending
@@ -82,7 +82,9 @@ class Merged:
     lines: list[str]
 
 
-def merge(paths: Sequence[Path], output: Path, *, unfinished: bool = False) -> Merged:
+def merge(
+    paths: Sequence[Path], output: Path, *, unfinished: bool = False, place: str = ""
+) -> Merged:
     """Make one run folder of the parts of a run.
 
     Args:
@@ -90,6 +92,7 @@ def merge(paths: Sequence[Path], output: Path, *, unfinished: bool = False) -> M
         output: The folder to make; it must not exist, or be empty.
         unfinished: Merge even if parts are missing or unfinished. The merged folder knows which
             chunks are done; a run over it does the others.
+        place: What to call the folder; "": by its path.
 
     Returns:
         What the folder holds.
@@ -112,7 +115,7 @@ def merge(paths: Sequence[Path], output: Path, *, unfinished: bool = False) -> M
         try:
             shutil.rmtree(building, ignore_errors=True)  # of a merge that was killed
             building.mkdir(parents=True)
-            merged = _build(parts, building, output)
+            merged = _build(parts, building, output, place or str(output))
             if output.is_dir():
                 output.rmdir()
             building.rename(output)
@@ -202,7 +205,7 @@ def _meaning(part: _Part) -> dict[str, object]:
     return {**fingerprint(own), "inputs": given.inputs}
 
 
-def _build(parts: Sequence[_Part], building: Path, output: Path) -> Merged:
+def _build(parts: Sequence[_Part], building: Path, output: Path, place: str) -> Merged:
     count = parts[0].partition.count
     changes = {"partition": None, "output": output, "store": None}
     settings = parts[0].settings.model_copy(update=changes)
@@ -245,14 +248,14 @@ def _build(parts: Sequence[_Part], building: Path, output: Path) -> Merged:
             ending = Ending(folder, lookup, recipe, own)
             account = ending.finish(whole=True) if is_whole and not to_do else ending.begin()
     summary = (
-        f"merged {len(parts):,} parts into {output}: {account.counts.pairs:,} pairs of"
+        f"merged {len(parts):,} parts into {place}: {account.counts.pairs:,} pairs of"
         f" {account.counts.ended:,} chunks"
     )
     lines = [summary, *rebuilt.damaged]
     if rebuilt.doubles:
         lines.append(f"{rebuilt.doubles:,} lines that stood in two parts were taken once")
     if to_do:
-        lines.append(f"{to_do:,} chunks are to do: 'pairmill run' with -o {output} asks for them")
+        lines.append(f"{to_do:,} chunks are to do: 'pairmill run' with -o {place} asks for them")
     return Merged(account, lines)
 
 

@@ -14,8 +14,8 @@ from anyio.to_thread import run_sync
 from pairmill.clock import SystemClock
 from pairmill.errors import EXIT_RESUMABLE
 from pairmill.events import AnswerRead, Committed, LoopLate, Notice
+from pairmill.llm.endpoint_info import metrics_url, read_gauges
 from pairmill.llm.limits.breaker import FitBreaker, Watchdog
-from pairmill.llm.limits.gauges import metrics_url, read_gauges
 from pairmill.llm.limits.headers import retry_after_s
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class RunMonitor:
         """Report pauses and refusals; return cause and end of the longest pause."""
         now = time.monotonic()
         cause, end = "", float("-inf")
-        pools = self._connection.exchange.pools
+        pools = self._connection.router.pools
         for pool in pools.alive:
             name = pool.name if len(pools.alive) > 1 else pool.base_url
             health = pools.health[pool.name]

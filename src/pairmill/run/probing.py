@@ -6,6 +6,8 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import anyio
+
 from pairmill.clock import SystemClock
 from pairmill.config import is_local_model
 from pairmill.errors import (
@@ -28,10 +30,12 @@ from pairmill.run.asking import InFlight, ProbeSends
 from pairmill.run.stop import StoppingError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
     from pairmill.config import Settings
     from pairmill.events import Bus
     from pairmill.llm.admission import Admission, Turn
-    from pairmill.llm.answer_tokens import AnswerTokens
+    from pairmill.llm.estimate import AnswerTokens
     from pairmill.llm.modes import ModeFinding
     from pairmill.llm.providers.endpoint import Endpoint
     from pairmill.llm.providers.wire import Encoder
@@ -42,7 +46,7 @@ if TYPE_CHECKING:
     from pairmill.run.memory import RunMemory
     from pairmill.run.stop import Stop
 
-__all__ = ["PoolProbe", "is_well", "make_question", "make_scout", "settle_mode"]
+__all__ = ["PoolProbe", "Readiness", "is_well", "make_question", "make_scout", "settle_mode"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,8 @@ class PoolProbe:
 
     endpoint: Endpoint
     encoder: Encoder
-    station: Route
-    exchange: Router
+    route: Route
+    router: Router
     question: ProbeQuestion | None
     room: AnswerTokens
     sends: ProbeSends | None = None
@@ -74,19 +78,19 @@ async def settle_mode(
 
     Like any other call, it passes the pool's gate and the budget.
     """
-    station, endpoint = probe.station, probe.endpoint
-    pool, question = station.pool, probe.question
+    route, endpoint = probe.route, probe.endpoint
+    pool, question = route.pool, probe.question
     if settings.structured_output != "auto":
-        station.mode = Mode(settings.structured_output)
+        route.mode = Mode(settings.structured_output)
         return
     if question is None or is_local_model(pool.model):
         return
     impatience = _Impatience(bus, endpoint, settings.timeout_s)
     bus.subscribe(impatience, CallFailed)
-    scout = make_scout(_OnePool(probe.exchange, pool.name), stop, bus, IN_PROBE)
+    scout = make_scout(_OnePool(probe.router, pool.name), stop, bus, IN_PROBE)
 
     async def ask(request: Request, mode: Mode) -> Completion:
-        station.mode = mode
+        route.mode = mode
 
         async def complete(granted: Request) -> Completion:
             body = probe.encoder.encode(granted, mode)
@@ -101,7 +105,7 @@ async def settle_mode(
         raise _explained(error, settings, endpoint, question.request) from None
     finally:
         impatience.is_over = True
-    station.mode = found.mode
+    route.mode = found.mode
     if found.thought_tokens:
         for model in {settings.model, pool.model}:  # requests carry the run's name for the model
             probe.room.saw(model, found.thought_tokens)
@@ -246,3 +250,98 @@ class _Impatience:
         else:
             next_step = f"it asks to wait for {asked_s:.0f} s"
         self._bus.emit(Notice(text=f"{line}; {next_step}"))
+
+
+_GRACE_S = 5.0  # for the others, once the first pool is ready
+_FIRST_S = 30.0  # until an unavailable pool is tried again: doubling
+_LONGEST_S = 300.0
+
+
+class Readiness:
+    """Several pools that are prepared concurrently.
+
+    Args:
+        routes: All pools.
+        router: Uses no pool before it is ready.
+        prepare: Prepares one pool; raises `ConfigError` or `StoppedError`.
+        bus: For notices.
+    """
+
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        router: Router,
+        prepare: Callable[[Route], Awaitable[None]],
+        bus: Bus,
+    ) -> None:
+        self._routes = routes
+        self._router = router
+        self._prepare = prepare
+        self._bus = bus
+        self._failed: dict[str, StoppedError | ConfigError] = {}
+        self._ready: set[str] = set()
+        self._moved = anyio.Event()
+        self._has_begun = False
+        router.unready = frozenset(route.pool.name for route in routes)
+
+    async def look_for(self, route: Route) -> None:
+        """Try one pool until it is available."""
+        name, wait_s = route.pool.name, _FIRST_S
+        while True:
+            try:
+                await self._prepare(route)
+            except (ConfigError, StoppedError) as error:
+                self._note_failure(name, error)
+            else:
+                self._note_ready(name)
+                return
+            if name not in {pool.name for pool in self._router.pools.alive}:
+                return
+            await anyio.sleep(wait_s)
+            wait_s = min(_LONGEST_S, 2.0 * wait_s)
+
+    async def wait(self) -> None:
+        """Return once a pool is ready, and the others had a little time.
+
+        Raises:
+            ConfigError: The configuration of a pool is unusable.
+            StoppedError: None of them is available.
+        """
+        usual = {it.pool.name for it in self._routes if not it.pool.is_escalation}
+        while not self._ready & usual and not usual <= self._failed.keys():
+            await self._next_move()
+        with anyio.move_on_after(_GRACE_S):
+            while len(self._ready | self._failed.keys()) < len(self._routes):
+                await self._next_move()
+        self._has_begun = True
+        for error in self._failed.values():
+            if isinstance(error, ConfigError):
+                raise error
+        if not self._ready & usual:
+            reasons = "; ".join(f"{name}: {error}" for name, error in self._failed.items())
+            raise StoppedError(f"no pool can be asked ({reasons})")
+        for name in self._router.unready:
+            why = self._failed.get(name, "it does not answer yet")
+            self._tell(f"{name}: {why}; going on without it, and looking for it again later")
+
+    async def _next_move(self) -> None:
+        self._moved = anyio.Event()
+        await self._moved.wait()
+
+    def _note_failure(self, name: str, error: StoppedError | ConfigError) -> None:
+        self._failed[name] = error
+        self._moved.set()
+        if self._has_begun and isinstance(error, ConfigError):
+            self._router.pools.drop(name, str(error), error.exit_code)
+            self._tell(f"{name}: {error}; going on without it")
+
+    def _note_ready(self, name: str) -> None:
+        self._failed.pop(name, None)
+        self._ready.add(name)
+        self._router.unready -= {name}
+        self._moved.set()
+        if self._has_begun:
+            self._tell(f"{name}: it answers now")
+
+    def _tell(self, text: str) -> None:
+        self._bus.emit(Notice(text=text))

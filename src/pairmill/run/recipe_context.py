@@ -11,6 +11,7 @@ from pairmill.errors import EXIT_FAILED
 from pairmill.quality.canary import Canary, CanaryLimits, ChunkComparer
 from pairmill.quality.text import words
 from pairmill.recipes.checks import judge
+from pairmill.run.turns import JudgingQueue, Turns
 
 if TYPE_CHECKING:
     from pairmill.events import UnitFinished, UnitSuspended
@@ -50,7 +51,8 @@ class Repeats:
 class CanaryGuard:
     """Checks the pairs of a run, and stops it if they are unrelated to their chunks.
 
-    With ``checkers``, pairs are judged in separate processes.
+    With ``checkers``, pairs are judged in separate processes. ``turns`` bounds what is done in one
+    round of the event loop.
 
     Until the canary's first verdict, at most 100 chunks that have pairs, or may still get some, are
     handed out, so that a model that ignores the text is found before much is paid.
@@ -70,6 +72,8 @@ class CanaryGuard:
         self.stop = stop
         self.memory = memory
         self.checkers: Checkers | None = None
+        self.turns = Turns()
+        self._queue = JudgingQueue(self.judge)
         self._comparer = ChunkComparer(seed)
         self._canary = Canary(limits)
         self._repeats = Repeats(max_repeats)
@@ -85,8 +89,10 @@ class CanaryGuard:
 
     async def check(self, job: CheckJob) -> list[Verdict]:
         """Judge a chunk's pairs, and show them to the canary before any is dropped."""
-        checkers = self.checkers
-        reply = self.judge(job) if checkers is None else await checkers.check(job)
+        if self.checkers is not None:
+            reply = await self.checkers.check(job)
+        else:
+            reply = await self._queue.judge(job)
         if reply.sighting is not None:
             self.see(reply.sighting)
         return reply.verdicts

@@ -43,7 +43,7 @@ def recover(path: Path) -> list[str]:
     Raises:
         FolderError: It is not a run folder, a newer pairmill made it, or another process works in
             it.
-        StorageError: The disk refused; the same command goes on.
+        StorageError: The disk refused; the same command can be run again.
     """
     with lock_folder(path, version=__version__) as folder:
         if folder.ledgers is not SQLITE:
@@ -81,7 +81,7 @@ def adopt(folder: RunFolder, settings: Settings, identity: str) -> list[str]:
 
     Raises:
         ChangedError: Its pairs were made with other settings, and ``accept_change`` is False.
-        StorageError: The disk refused; the same command goes on.
+        StorageError: The disk refused; the same command can be run again.
     """
     identities = dict.fromkeys((*read_origin(folder).identities, identity))
     lines = _rebuild(folder, tuple(identities), strict=not settings.accept_change)

@@ -7,7 +7,7 @@ import socket
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
@@ -19,7 +19,7 @@ from pairmill.errors import (
     PairmillError,
     StorageError,
 )
-from pairmill.events import Notice
+from pairmill.events import Notice, RunWaits
 from pairmill.objects.url import open_store
 from pairmill.partition import parse_partition, part_of
 from pairmill.run.threads import run_aside
@@ -39,61 +39,129 @@ __all__ = ["Replication", "finished", "replicated"]
 
 _LOOK_S = 0.25
 _TELL_S = 10.0  # without the store, until people are told
+_TELL_WAIT_S = 2.0  # after a sleep of the machine one write shows that all is well
 _JUMP_S = 1.0  # of the time that a machine slept
 _LAST_TRIES = 3
 _LAST_WAIT_S = 1.0
 
 
+class Holdable(Protocol):
+    """What asks, and can be told to wait."""
+
+    def hold(self) -> None:
+        """Ask nothing new until ``go_on``."""
+        ...
+
+    def go_on(self) -> None:
+        """Ask again."""
+        ...
+
+
 class Replication:
     """One start's hold on its replica.
+
+    While nobody else can have taken the replica over, calls go on whether the store can be reached
+    or not. From then on nothing new is asked until a write of the manifest has shown that nobody
+    did: that write succeeds only if it is still as we left it.
 
     Attributes:
         commit_log: For the journal.
         is_lost: Nothing more may be uploaded.
+        is_waiting: Nothing new is asked.
         notices: Plain lines about how it was taken over.
     """
 
-    def __init__(self, holding: Holding, upload_s: float, bus: Bus) -> None:
-        """Take what was won."""
+    def __init__(
+        self,
+        holding: Holding,
+        upload_s: float,
+        wait_s: float,
+        bus: Bus,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take what was won; a store that cannot be reached is waited for ``wait_s``."""
         self._replica = holding.replica
         self._upload_s = upload_s
+        self._wait_s = wait_s
         self._bus = bus
-        self._slept_s = slept_s()
+        self._clock = clock
+        self._sure_at_s = slept_s()  # that the machine had slept when it was ours for sure
         self._lost_since: float | None = None
+        self._waiting_since: float | None = None
+        self._is_told = False
         self.is_lost = False
         self.commit_log: CommitLog = holding.outbox
         self.notices = holding.notices
 
-    async def run(self, stop: Stop) -> None:
+    @property
+    def is_waiting(self) -> bool:
+        """True while nothing new is asked."""
+        return self._waiting_since is not None
+
+    async def run(self, stop: Stop, calls: Holdable) -> None:
         """Renew the lease, and upload again and again, until cancelled."""
-        async with anyio.create_task_group() as both:
-            both.start_soon(self._renew, stop)
-            both.start_soon(self._upload, stop)
+        async with anyio.create_task_group() as all_three:
+            all_three.start_soon(self._renew, stop)
+            all_three.start_soon(self._upload, stop)
+            all_three.start_soon(self._guard, stop, calls)
 
     async def _renew(self, stop: Stop) -> None:
-        lease = self._replica.lease
         while not self.is_lost:
-            asleep_s = slept_s()
-            was_asleep = asleep_s - self._slept_s > _JUMP_S
-            self._slept_s = asleep_s
-            if was_asleep or lease.is_due(time.monotonic()):
+            if self._slept or self._replica.lease.is_due(self._clock()):
                 await self._attempt(self._replica.renew, stop)
-            if not self.is_lost and lease.is_over(time.monotonic()):
-                self.is_lost = True
-                stop.request(
-                    f"{self._replica.where} could not be written to for so long that another"
-                    " process may take over; all answers are kept here",
-                    EXIT_RESUMABLE,
-                )
             await anyio.sleep(_LOOK_S)
 
     async def _upload(self, stop: Stop) -> None:
         while not self.is_lost:
-            began = time.monotonic()
+            began = self._clock()
             await self._attempt(self._replica.push, stop)
-            await anyio.sleep(max(_LOOK_S, self._upload_s - (time.monotonic() - began)))
+            await anyio.sleep(max(_LOOK_S, self._upload_s - (self._clock() - began)))
+
+    async def _guard(self, stop: Stop, calls: Holdable) -> None:
+        """Hold calls back while another process may have taken over, however long a write takes."""
+        while not self.is_lost:
+            self.look(stop, calls)
+            await anyio.sleep(_LOOK_S)
+
+    def look(self, stop: Stop, calls: Holdable) -> None:
+        """Decide whether anything may be asked now."""
+        now = self._clock()
+        if not (self._slept or self._replica.lease.is_over(now)):
+            if self.is_waiting:
+                self._waiting_since = None
+                calls.go_on()
+                self._bus.emit(RunWaits(""))
+                if self._is_told:
+                    self._is_told = False
+                    self._bus.emit(Notice(text=f"{self.where} answers again: going on"))
+            return
+        if self._waiting_since is None:
+            self._waiting_since = now
+            calls.hold()
+            self._bus.emit(RunWaits(f"{self.where} cannot be reached"))
+        waited_s = now - self._waiting_since
+        if waited_s >= self._wait_s:
+            self.is_lost = True
+            stop.request(
+                f"{self.where} could not be written to for so long that another process may take"
+                " over; all answers are kept here",
+                EXIT_RESUMABLE,
+            )
+        elif waited_s >= _TELL_WAIT_S and not self._is_told:
+            self._is_told = True
+            text = (
+                f"{self.where}: another process may take over by now; nothing new is asked until it"
+                f" can be written to, for {self._wait_s:g} s at most; all answers are kept here"
+            )
+            self._bus.emit(Notice(text=text))
+
+    @property
+    def _slept(self) -> bool:
+        return slept_s() - self._sure_at_s > _JUMP_S
 
     async def _attempt(self, move: Callable[[], object], stop: Stop) -> None:
+        slept_before_s = slept_s()
+        renewed_at = self._replica.lease.renewed_at
         try:
             await run_aside(move)
         except StorageError as error:
@@ -102,7 +170,9 @@ class Replication:
             self.is_lost = True
             stop.request(str(error), error.exit_code)
         else:
-            self._lost_since = None
+            if self._replica.lease.renewed_at > renewed_at:  # else there was nothing to write
+                self._lost_since = None
+                self._sure_at_s = max(self._sure_at_s, slept_before_s)
 
     def _tell_lost(self, error: StorageError, stop: Stop) -> None:
         """Tell what has failed for a while; what cannot get better by waiting ends the run."""
@@ -110,19 +180,27 @@ class Replication:
             self.is_lost = True
             stop.request(str(error), error.exit_code)
             return
-        now = time.monotonic()
+        now = self._clock()
         if self._lost_since is None:
             self._lost_since = now
         elif now - self._lost_since > _TELL_S:
             self._lost_since = float("inf")
             self._bus.emit(Notice(text=f"{error}; uploads wait, answers are kept here"))
 
-    def finish(self) -> str:
-        """Upload the rest and let go; returns why that was not possible, or ""."""
+    def finish(self, *, patient: bool = False, sleep: Callable[[float], None] = time.sleep) -> str:
+        """Upload the rest and let go; returns why that was not possible, or "".
+
+        Args:
+            patient: Wait for a store that cannot be reached as long as during the run.
+            sleep: To wait with.
+        """
         told = ""
         if self.is_lost:
             return told
-        for attempt in range(_LAST_TRIES):
+        began, attempts, is_told = self._clock(), 0, False
+        while attempts < _LAST_TRIES or (patient and self._clock() - began < self._wait_s):
+            sleep(_LAST_WAIT_S * (attempts > 0))
+            attempts += 1
             try:
                 self._replica.push(whole=True)
                 self._replica.release()
@@ -130,7 +208,10 @@ class Replication:
                 told = str(error)
                 if not error.transient:
                     return told
-                time.sleep(_LAST_WAIT_S * (attempt > 0))
+                if patient and not is_told and self._clock() - began > _TELL_S:
+                    is_told = True
+                    text = f"{error}; the last uploads wait for it, for {self._wait_s:g} s at most"
+                    self._bus.emit(Notice(text=text))
             except PairmillError as error:
                 return str(error)
             else:
@@ -179,7 +260,7 @@ def replicated(
             clock=time.monotonic,
             tell=lambda line: bus.emit(Notice(text=line)),
         )
-        replication = Replication(holding, settings.upload_s, bus)
+        replication = Replication(holding, settings.upload_s, settings.store_wait_s, bus)
         try:
             replication.sweep()
             yield replication
@@ -194,7 +275,7 @@ def finished(replication: Replication | None, summary: Summary) -> Summary:
     """Upload the rest, and say in the summary if that was not possible."""
     if replication is None:
         return summary
-    told = replication.finish()
+    told = replication.finish(patient=summary.exit_code != EXIT_RESUMABLE)
     if not told:
         return replace(summary, store="" if replication.is_lost else replication.where)
     if summary.exit_code == EXIT_RESUMABLE:

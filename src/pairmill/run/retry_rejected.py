@@ -17,7 +17,7 @@ from pairmill.sources.files import STANDARD_INPUT
 from pairmill.store.counts import count_run
 from pairmill.store.entries import UnitKey
 from pairmill.store.folder import read_folder
-from pairmill.store.shard_rows import read_lines
+from pairmill.store.shards import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,13 +1,4 @@
-"""Main loop of a run: one reader, N workers and one writer, in the only task groups.
-
-    sources -> chunking -> reader -> inbox -> workers -> writer -> journal
-                 |                  |
-               lookup             client (gate, provider, retries)
-
-The endpoint is only contacted once there is something to ask. A stop (a signal, a refused key, a
-full disk) ends reading at once. Workers with a call in flight get the grace period; all others are
-cancelled. Every answer is committed, and the same command resumes the run.
-"""
+"""One start of a run: opens the folder and all that works on it, and enters the main loop."""
 
 from __future__ import annotations
 
@@ -17,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-import anyio
 from msgspec.structs import replace
 
 from pairmill import __version__
@@ -25,70 +15,48 @@ from pairmill.chunking.clean import FOLLOWED_SINCE, READING_VERSION
 from pairmill.chunking.follow import check_follow
 from pairmill.chunking.follow_state import MARK_FILE, followed_counts
 from pairmill.chunking.job import Job
-from pairmill.chunking.portions import PORTION_CHUNKS
 from pairmill.chunking.reader_process import ReaderProcess
+from pairmill.chunking.recorded import pass_over, recording
 from pairmill.config import fingerprint
-from pairmill.errors import (
-    EXIT_DONE,
-    EXIT_FAILED,
-    EXIT_RESUMABLE,
-    FolderError,
-    PairmillError,
-    StorageError,
-    UsageError,
-)
+from pairmill.errors import UsageError
 from pairmill.events import (
-    AnswerRead,
     Bus,
     CallAnswered,
     CallCharged,
-    Committed,
-    DocumentsRead,
     InputSkipped,
     Notice,
     PairEvolved,
     PairJudged,
     PairVerified,
-    ReadingDone,
-    RunOpened,
     SentenceTried,
     ShardPublished,
-    UnitFinished,
-    UnitsKnown,
-    UnitsPlanned,
-    UnitSuspended,
 )
-from pairmill.partition import check_parts, parse_partition
+from pairmill.output.authorship import note_voice
+from pairmill.partition import check_parts, check_whole, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
-from pairmill.recipes.repair import Questions
-from pairmill.run.asking import ProbeSends
 from pairmill.run.author_styles import pool_manners
 from pairmill.run.checking import Checkers
-from pairmill.run.claims import Claims
-from pairmill.run.connect import connected, tell_shutdowns
-from pairmill.run.descriptors import fit_to_open_files
 from pairmill.run.ending import Ending
 from pairmill.run.figures import RunMetrics
-from pairmill.run.follow_marks import FollowMarks
-from pairmill.run.inbox import Inbox
+from pairmill.run.loop import RunLoop
 from pairmill.run.memory import RunMemory
-from pairmill.run.monitor import RunMonitor, watch_gauge, watch_loop
-from pairmill.run.origin import check_recipe, note_start, read_origin, recipe_for
-from pairmill.run.reader import Reader
-from pairmill.run.reader_events import SkippedLog, tell
+from pairmill.run.origin import (
+    check_copy,
+    check_recipe,
+    keep_copy,
+    note_start,
+    notice_of_copy,
+    read_origin,
+    recipe_for,
+)
+from pairmill.run.reader import FollowMarks, Reader, SkippedLog, finished_units
 from pairmill.run.recipe_context import CanaryGuard
-from pairmill.run.recipe_copy import check_copy, keep_copy, notice_of_copy
 from pairmill.run.recover import adopt
 from pairmill.run.replication import finished, replicated
-from pairmill.run.signals import listen
-from pairmill.run.stop import Stop, StoppingError
-from pairmill.run.summary import Summary, fitting_formats
-from pairmill.run.suspects import Suspects
-from pairmill.run.targets import PairTarget, make_quota
+from pairmill.run.stop import Stop
+from pairmill.run.summary import Summary
 from pairmill.run.threads import run_aside
-from pairmill.run.timeline import RunTimeline
-from pairmill.run.tuning import calm_collector
-from pairmill.run.worker import WorkerContext, WorkerGroup, work_on
+from pairmill.run.tuning import calm_collector, fit_to_open_files
 from pairmill.run.writer import Writer
 from pairmill.service.companions import RunView, beside, load_companions
 from pairmill.service.status_server import open_status_server
@@ -103,14 +71,11 @@ from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from pairmill.chunking.recorded import Stretch
     from pairmill.config import Settings
-    from pairmill.llm.budget import Budget
     from pairmill.recipes.recipe import Recipe
-    from pairmill.run.connect import Connection
-    from pairmill.run.ending import Account
-    from pairmill.run.reader import UnitBatch, Work
     from pairmill.run.replication import Replication
     from pairmill.run.retry_rejected import RetryRequest
     from pairmill.service.companions import Companion
@@ -179,17 +144,10 @@ async def _run(
     settings, notice = fit_to_open_files(settings)
     begun_with = make_recipe(settings)  # what it refuses is refused before the folder is touched
     settings, own = for_unit(settings, begun_with), for_unit(own, begun_with)
-    beside_it = [
-        *companions,
-        *load_companions(settings.companions),
-        *open_telemetry(os.environ, __version__),
-    ]
     follows = settings.follow and again is None
     _check_places(settings, follows=follows)
     with ExitStack() as stack:
-        if status := open_status_server(settings, __version__):
-            stack.callback(status.close)
-            beside_it.append(status)
+        beside_it = _companions(settings, companions, stack)
         view = RunView(settings, bus) if beside_it else None
         folder = stack.enter_context(
             open_folder(
@@ -200,20 +158,9 @@ async def _run(
                 ledgers=ledgers,
             )
         )
-        adopted: list[str] = []
         recipe, changed = recipe_for(folder, settings)
         reading = _reading_of(folder, settings, follows=follows)
-        if not again:
-            changed = changed or check_copy(folder, recipe, accept_change=settings.accept_change)
-            changed = changed or check_recipe(
-                folder, recipe.identity, accept_change=settings.accept_change
-            )  # before anything is upgraded
-            add_fields(folder.state, recipe.fields)
-            keep_copy(folder, recipe)
-            if folder.is_bare:
-                adopted = adopt(folder, own, recipe.identity)
-            atomic_write(folder.resolved, own.model_dump_json(indent=2).encode())
-            note_start(folder, recipe, reading)
+        begun = [changed] if again else _begin(folder, settings, own, recipe, reading, changed)
         journal = Journal.open(
             folder,
             clock=time.monotonic,
@@ -225,57 +172,31 @@ async def _run(
         known, totals = (stack.enter_context(journal.lookup()) for _ in range(2))
         followed = followed_counts(folder.path) if follows else None  # settles first
         job = Job.of(settings, reading, keeps_memory=True, follows=follows)
-        reader = Reader(
-            stack.enter_context(ReaderProcess(job)),
-            recipe,
-            known,
-            only=only,
-            marks=FollowMarks(folder.state / MARK_FILE) if follows else None,
-        )
-        writer = Writer(
-            journal,
-            bus,
-            settings.commit_interval_s,
-            reader.done_with,
-            secrets=_keys(settings),
-            disk_wait_s=settings.disk_wait_s,
-        )
-        bus.subscribe(partial(_keep_charge, writer), CallAnswered, CallCharged)
+        marks = FollowMarks(folder.state / MARK_FILE) if follows else None
+        passed: list[Stretch] = []
+        if not again and settings.target_pairs is None:  # which counts what documents have brought
+            is_done = finished_units(recipe, known)
+            job, passed = await run_aside(partial(pass_over, recording(job, __version__), is_done))
+        source = stack.enter_context(ReaderProcess(job))
+        reader = Reader(source, recipe, known, only=only, marks=marks, passed=passed)
+        writer = _writer(settings, journal, bus, reader)
         ending = Ending(folder, totals, recipe, settings, followed)
-        copied = notice_of_copy(recipe, folder, settings.recipe)
-        watch = CanaryGuard(
-            stop,
-            stack.enter_context(RunMemory(folder.state / "memory.db")),
-            seed=settings.seed,
-            max_repeats=settings.max_repeats,
-            on_trial=recipe.is_watched,
-        )
-        pooled = (
-            await pool_manners(replace(job, keeps_memory=False), watch.memory)
-            if recipe.pools_manners and not again
-            else ()
-        )
-        for text in filter(
-            None,
-            (
-                *(replication.notices if replication else ()),
-                *notice,
-                *folder.notices,
-                copied,
-                changed,
-                *adopted,
-                *journal.notices,
-                *pooled,
-            ),
-        ):
+        watch = _guard(settings, folder, recipe, stop, stack)
+        pooled: Sequence[str] = ()
+        if recipe.pools_manners and not again:
+            pooled = await _learn_voices(job, folder, settings, watch.memory)
+        told = [
+            *(replication.notices if replication else ()),
+            *notice,
+            *folder.notices,
+            notice_of_copy(recipe, folder, settings.recipe),
+            *begun,
+            *journal.notices,
+            *pooled,
+        ]
+        for text in filter(None, told):
             bus.emit(Notice(text=text))
-        figures = RunMetrics(folder.figures, folder.state / "figures.json")
-        bus.subscribe(figures.listen, PairJudged, PairEvolved, ShardPublished)
-        bus.subscribe(figures.listen_to_verifier, PairVerified, SentenceTried)
-        skipped = stack.enter_context(SkippedLog(folder.path / "skipped.jsonl", goes_on=follows))
-        bus.subscribe(skipped.listen, InputSkipped)
-        stack.callback(figures.save)
-        session = _Session(
+        loop = RunLoop(
             settings,
             bus,
             recipe,
@@ -285,18 +206,124 @@ async def _run(
             ending,
             watch=watch,
             puts_back=again is not None,
-            skipped=skipped,
-            metrics=figures,
+            skipped=_skipped_log(folder, bus, stack, goes_on=follows),
+            metrics=_metrics(folder, bus, stack),
             view=view,
             replication=replication,
-            claims=stack.enter_context(ClaimStore(folder.state / CLAIMS, recipe.identity))
-            if recipe.claims
-            else None,
+            claims=_claims(folder, recipe, stack),
         )
         stack.enter_context(_checking(settings, watch, bus))
         stack.enter_context(calm_collector())
         async with beside(beside_it, view):
-            return await session.run(handle_signals=handle_signals, tick=tick)
+            return await loop.run(handle_signals=handle_signals, tick=tick)
+
+
+def _companions(
+    settings: Settings, given: Sequence[Companion], stack: ExitStack
+) -> list[Companion]:
+    """Return what runs beside the run: the caller's, those of the settings, status, telemetry.
+
+    Raises:
+        ConfigError: One of them cannot be loaded, or the status server's port is taken.
+    """
+    companions = [
+        *given,
+        *load_companions(settings.companions),
+        *open_telemetry(os.environ, __version__),
+    ]
+    if status := open_status_server(settings, __version__):
+        stack.callback(status.close)
+        companions.append(status)
+    return companions
+
+
+def _begin(
+    folder: RunFolder,
+    settings: Settings,
+    own: Settings,
+    recipe: Recipe,
+    reading: int,
+    changed: str,
+) -> list[str]:
+    """Note in the folder what this start is made with.
+
+    Args:
+        folder: The run folder.
+        settings: Settings of this start.
+        own: The same, without what only this machine asks for.
+        recipe: The recipe that the folder continues with.
+        reading: Version of the reader.
+        changed: A notice that the recipe is not the current one; "" if it is.
+
+    Returns:
+        Notices: what changed since the last start, and what was adopted from a folder without a
+        ledger.
+
+    Raises:
+        ChangedError: The recipe is not the one that the folder was begun with.
+    """
+    notices = [
+        changed
+        or check_copy(folder, recipe, accept_change=settings.accept_change)
+        or check_recipe(folder, recipe.identity, accept_change=settings.accept_change)
+    ]  # before anything is upgraded
+    add_fields(folder.state, recipe.fields)
+    keep_copy(folder, recipe)
+    if folder.is_bare:
+        notices += adopt(folder, own, recipe.identity)
+    atomic_write(folder.resolved, own.model_dump_json(indent=2).encode())
+    note_start(folder, recipe, reading)
+    return notices
+
+
+def _writer(settings: Settings, journal: Journal, bus: Bus, reader: Reader) -> Writer:
+    """Return the run's writer, which also keeps the charges of calls."""
+    writer = Writer(
+        journal,
+        bus,
+        settings.commit_interval_s,
+        reader.done_with,
+        secrets=_keys(settings),
+        disk_wait_s=settings.disk_wait_s,
+    )
+    bus.subscribe(partial(_keep_charge, writer), CallAnswered, CallCharged)
+    return writer
+
+
+def _guard(
+    settings: Settings, folder: RunFolder, recipe: Recipe, stop: Stop, stack: ExitStack
+) -> CanaryGuard:
+    """Return the guard that stops a run whose model ignores its text."""
+    return CanaryGuard(
+        stop,
+        stack.enter_context(RunMemory(folder.state / "memory.db")),
+        seed=settings.seed,
+        max_repeats=settings.max_repeats,
+        on_trial=recipe.is_watched,
+    )
+
+
+def _metrics(folder: RunFolder, bus: Bus, stack: ExitStack) -> RunMetrics:
+    """Return the figures of judge, verifier and evolution, which are saved at the end."""
+    metrics = RunMetrics(folder.figures, folder.state / "figures.json")
+    bus.subscribe(metrics.listen, PairJudged, PairEvolved, ShardPublished)
+    bus.subscribe(metrics.listen_to_verifier, PairVerified, SentenceTried)
+    stack.callback(metrics.save)
+    return metrics
+
+
+def _skipped_log(folder: RunFolder, bus: Bus, stack: ExitStack, *, goes_on: bool) -> SkippedLog:
+    """Return the log of skipped input."""
+    skipped = stack.enter_context(SkippedLog(folder.path / "skipped.jsonl", goes_on=goes_on))
+    bus.subscribe(skipped.listen, InputSkipped)
+    return skipped
+
+
+def _claims(folder: RunFolder, recipe: Recipe, stack: ExitStack) -> ClaimStore | None:
+    """Return the store of claims, if the recipe makes any."""
+    if not recipe.claims:
+        return None
+    return stack.enter_context(ClaimStore(folder.state / CLAIMS, recipe.identity))
 
 
 @contextmanager
@@ -311,6 +338,7 @@ def _checking(settings: Settings, watch: CanaryGuard, bus: Bus) -> Iterator[None
         lambda text: bus.emit(Notice(text=text)),
         seed=settings.seed,
         lazily=settings.check_processes == "auto",
+        turns=watch.turns,
     )
     try:
         yield
@@ -331,6 +359,8 @@ def _check_places(settings: Settings, *, follows: bool) -> None:
     check_inputs(settings.inputs, settings.output, settings.sources, may_be_empty=follows)
     if settings.partition:
         check_parts(settings.output, parse_partition(settings.partition, os.environ))
+    else:
+        check_whole(settings.output)
 
 
 def _reading_of(folder: RunFolder, settings: Settings, *, follows: bool) -> int:
@@ -356,309 +386,13 @@ def _keys(settings: Settings) -> list[str]:
     return [key for name in names if name and (key := os.environ.get(name, "").strip())]
 
 
-class _Session:
-    """One start of a run."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        bus: Bus,
-        recipe: Recipe,
-        folder: RunFolder,
-        reader: Reader,
-        writer: Writer,
-        ending: Ending,
-        *,
-        watch: CanaryGuard,
-        puts_back: bool,
-        skipped: SkippedLog,
-        metrics: RunMetrics,
-        view: RunView | None = None,
-        replication: Replication | None = None,
-        claims: ClaimStore | None = None,
-    ) -> None:
-        self._settings = settings
-        self._bus = bus
-        self._recipe = recipe
-        self._folder = folder
-        self._reader = reader
-        self._writer = writer
-        self._ending = ending
-        self._watch = watch
-        self._puts_back = puts_back
-        self._view = view
-        self._replication = replication
-        self._claims = claims
-        self._skipped = skipped
-        self._metrics = metrics
-        self._stop = watch.stop
-        self._chunks = 0
-        self._suspended = 0
-        self._idle: anyio.CancelScope | None = None  # around waits that a stop cancels at once
-        self._budget: Budget | None = None
-        self._began_at = time.monotonic()
-        self._pairs_before = ending.pairs
-        self._quota = make_quota(settings, accepted=ending.pairs, spare=reader.done_with)
-
-    async def run(self, *, handle_signals: bool, tick: Callable[[], None] | None) -> Summary:
-        """Run reader, workers, writer and signal handling; finalise the folder."""
-        self._ending.listen(self._bus)
-        self._bus.subscribe(self._watch.listen, UnitFinished, UnitSuspended)
-        self._bus.subscribe(self._suspend, UnitSuspended)
-        self._tell_account(self._ending.begin())
-        async with anyio.create_task_group() as listening:
-            if handle_signals:
-                listening.start_soon(listen, self._stop, self._bus)
-            listening.start_soon(self._end_idling)
-            listening.start_soon(watch_loop, tick, self._bus)
-            if self._replication is not None:
-                listening.start_soon(self._replication.run, self._stop)
-            try:
-                async with anyio.create_task_group() as writing:
-                    writing.start_soon(self._write)
-                    try:
-                        asked = await self._produce()
-                    finally:
-                        self._writer.finish()
-            finally:
-                with anyio.CancelScope(shield=True):
-                    whole = self._puts_back and not self._stop.is_requested
-                    await self._writer.close(put_back=whole)
-            summary = self._summary(asked=asked)
-            listening.cancel_scope.cancel()
-        return summary
-
-    def _tell_account(self, account: Account) -> None:
-        """Emit what earlier starts left in the folder."""
-        counts, bill = account.counts, account.totals.bill
-        self._bus.emit(
-            RunOpened(
-                pairs=counts.pairs,
-                ended=counts.ended,
-                rejected=counts.rejected_chunks,
-                dropped=counts.dropped_pairs,
-                prompt_tokens=bill.usage.prompt_tokens,
-                completion_tokens=bill.usage.completion_tokens,
-                usd=account.usd if bill.calls or bill.lost else None,
-            )
-        )
-
-    def _suspend(self, _event: UnitSuspended) -> None:
-        self._suspended += 1
-
-    async def _write(self) -> None:
-        try:
-            await self._writer.run()
-        except (StorageError, FolderError) as error:
-            self._stop.request(str(error), error.exit_code)
-
-    async def _end_idling(self) -> None:
-        """On a stop, cancel the wait for input, for the endpoint, or for space on the disk."""
-        await self._stop.wait()
-        self._writer.hurry()
-        if self._idle is not None:
-            self._idle.cancel()
-
-    async def _produce(self) -> bool:
-        """Read up to the first new unit, then connect to the endpoint and start the workers."""
-        batch = await self._read()
-        while batch is not None and not batch.work:
-            batch = await self._read()
-        if batch is None or (self._quota and self._quota.is_full):
-            return False
-        asked = False
-        try:
-            with anyio.CancelScope() as scope:
-                self._idle = scope
-                async with connected(
-                    self._settings,
-                    self._recipe,
-                    self._bus,
-                    self._stop,
-                    self._folder,
-                    self._watch.memory,
-                    ProbeSends(self._folder, self._writer),
-                ) as connection:
-                    self._idle = None
-                    self._budget = connection.spending.budget
-                    asked = True
-                    if self._view is not None:
-                        self._view.connected(connection.exchange.pools)
-                    await self._work(batch, connection)
-        except* StoppingError:
-            pass  # a stop came while connecting
-        return asked
-
-    async def _work(self, batch: UnitBatch, connection: Connection) -> None:
-        strong = connection.strong
-        inbox = Inbox(2 * max(connection.workers, PORTION_CHUNKS))
-        suspects = Suspects(self._writer.put_result, inbox, self._stop, connection.is_well)
-        self._bus.subscribe(suspects.listen, CallAnswered)
-        has_pairs = self._ending.pairs > 0
-        context = WorkerContext(
-            self._recipe,
-            self._questions(self._settings.model),
-            connection.client,
-            self._writer,
-            self._bus,
-            self._stop,
-            connection.in_flight,
-            connection.room,
-            suspects,
-            self._questions(strong) if strong else None,
-            Claims(self._claims, connection.in_flight.check) if self._claims else None,
-        )
-        quiet_s = self._settings.no_progress_s
-        good, bad = self._ending.judged
-        monitor = RunMonitor(
-            connection,
-            self._bus,
-            self._stop,
-            no_progress_s=quiet_s,
-            good=good,
-            bad=bad,
-            is_idle=self._is_idle,
-        )
-        self._bus.subscribe(monitor, AnswerRead, Committed)
-        workers = WorkerGroup(connection.in_flight)
-        timeline = RunTimeline(self._folder.timeline, time.time())
-        timeline.listen(self._bus)
-        try:
-            async with anyio.create_task_group() as guarding:
-                guarding.start_soon(workers.cancel_after, self._stop, self._settings.grace_s)
-                guarding.start_soon(monitor.watch)
-                guarding.start_soon(timeline.watch, connection.exchange.pools)
-                guarding.start_soon(tell_shutdowns, connection, self._bus, self._watch.memory)
-                for base_url, gate in connection.gauges.items():
-                    guarding.start_soon(watch_gauge, base_url, gate)
-                async with anyio.create_task_group() as working:
-                    working.start_soon(workers.run_worker, self._feed, batch, inbox)
-                    for _ in range(connection.workers):
-                        working.start_soon(workers.run_worker, work_on, inbox, context)
-                await suspects.conclude(has_pairs=has_pairs)
-                guarding.cancel_scope.cancel()
-        finally:
-            timeline.close(self._stop.reason or "done")
-
-    def _is_idle(self) -> bool:
-        """Return True if everything from a followed input is finished."""
-        return self._settings.follow and self._reader.is_idle
-
-    def _questions(self, model: str) -> Questions:
-        attempts = self._settings.max_attempts
-        return Questions(self._bus, model=model, max_attempts=attempts, around=self._watch)
-
-    async def _feed(self, batch: UnitBatch, inbox: Inbox) -> None:
-        """Pass units to the workers; if reading fails, stop the run gracefully."""
-        try:
-            await self._hand_over(batch, inbox)
-        except PairmillError as error:
-            self._stop.request(str(error), error.exit_code)
-
-    async def _hand_over(self, batch: UnitBatch | None, inbox: Inbox) -> None:
-        """Pass units to the workers as fast as they take them."""
-        if self._quota is not None:
-            await self._feed_quota(self._quota, batch, inbox)
-            batch = None
-        while batch is not None:
-            await self._pass_on(batch.work, inbox)
-            batch = await self._read()
-        if not self._stop.is_requested:
-            self._bus.emit(ReadingDone())
-        inbox.end()
-
-    async def _feed_quota(self, quota: PairTarget, batch: UnitBatch | None, inbox: Inbox) -> None:
-        """Pass on only as many units as the target of pairs needs."""
-        self._bus.subscribe(quota.listen, UnitFinished, UnitSuspended)
-        while batch is not None and not quota.is_full:
-            async for work in quota.admit(batch.work):
-                await self._pass_on((work,), inbox)
-            batch = None if quota.is_full else await self._read()
-        async for work in quota.rest():
-            await self._pass_on((work,), inbox)
-        self._bus.emit(UnitsPlanned(count=-quota.spared))
-
-    async def _pass_on(self, works: Iterable[Work], inbox: Inbox) -> None:
-        left = iter(works)
-        while self._watch.is_on_trial and (work := next(left, None)) is not None:
-            await self._watch.hand_out()
-            await inbox.put((work,))
-        await inbox.put(left)
-
-    async def _read(self) -> UnitBatch | None:
-        """Return the next batch; None at the end of the input, or once a stop was requested."""
-        if self._stop.is_requested:
-            return None
-        batch = None
-        with anyio.CancelScope() as scope:
-            self._idle = scope
-            batch = await run_aside(self._reader.next_batch)
-        self._idle = None
-        if batch is not None:
-            self._chunks += len(batch.work) + batch.known
-            if self._quota is not None:
-                self._quota.note(batch.pairs)
-            for note in batch.notes:
-                tell(note, self._bus)
-            if batch.documents:
-                self._bus.emit(DocumentsRead(count=batch.documents))
-            self._bus.emit(UnitsPlanned(count=len(batch.work)))
-            self._bus.emit(UnitsKnown(count=batch.known))
-        return batch
-
-    def _summary(self, *, asked: bool) -> Summary:
-        account = self._ending.finish(whole=not (self._stop.is_requested or self._suspended))
-        counts, usage = account.counts, account.totals.usage
-        pairs = counts.pairs
-        exit_code, reason, cap = EXIT_DONE, "", ""
-        if self._stop.is_requested:
-            exit_code, reason = self._stop.exit_code, self._stop.reason
-            if self._budget is not None and reason == self._budget.exhausted:
-                cap = self._budget.exhausted_cap
-        elif self._suspended:
-            exit_code = EXIT_RESUMABLE
-            reason = f"{self._suspended:,} chunks wait for an answer that comes later"
-        elif not self._chunks and self._settings.follow and not self._puts_back:
-            reason = "" if counts.ended else "nothing came yet"
-        elif self._settings.partition and self._ending.has_text and not counts.ended:
-            reason = "no chunk of the input falls to this part"
-        elif not self._chunks:
-            exit_code, reason = EXIT_FAILED, self._ending.why_no_chunk()
-        elif not pairs:
-            exit_code, reason = EXIT_FAILED, self._ending.why_no_pair()
-        elif self._settings.strict and self._skipped.count:
-            what = f"{self._skipped.count:,} pieces of input cannot be used, and --strict is set"
-            exit_code, reason = (
-                EXIT_FAILED,
-                f"{what}; {self._folder.path / 'skipped.jsonl'} names them",
-            )
-        return Summary(
-            self._settings.output,
-            exit_code,
-            reason,
-            asked=asked,
-            chunks=self._chunks,
-            pairs=pairs,
-            warning=self._warning(wrote=account.totals.pairs > self._pairs_before),
-            counts=counts,
-            new_pairs=account.totals.pairs - self._pairs_before,
-            usd=account.usd,
-            usd_in_doubt=account.usd_in_doubt,
-            calls=account.totals.calls,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            seconds=time.monotonic() - self._began_at,
-            cap=cap,
-            formats=fitting_formats(self._recipe),
-        )
-
-    def _warning(self, *, wrote: bool) -> str:
-        """Describe problems with the pairs or ratings of this start; "" if there are none."""
-        settings = self._settings
-        rated = self._metrics.warning(judge=settings.judge, wrote=wrote)
-        verified = self._metrics.verifier_warning(verify=settings.verify, wrote=wrote)
-        told = "" if self._stop.is_requested else self._watch.conclude()
-        return "; ".join(part for part in (told, rated, verified) if part)
+async def _learn_voices(
+    job: Job, folder: RunFolder, settings: Settings, memory: RunMemory
+) -> list[str]:
+    """Read the input for its authors' style cards; return notices about them."""
+    found = await pool_manners(replace(job, keeps_memory=False), memory)
+    note_voice(folder, settings, found.few)
+    return found.notices
 
 
 def _keep_charge(writer: Writer, event: CallAnswered | CallCharged) -> None:

@@ -14,9 +14,11 @@ from anyio.to_thread import run_sync
 
 from pairmill.clock import slept_s
 from pairmill.errors import ConfigError, PairmillError, StorageError
-from pairmill.events import Notice
+from pairmill.events import CallCharged, Notice
+from pairmill.llm.budget import PricedUsage
+from pairmill.records import Usage
 from pairmill.share.member import MoneyNeed, ScopeNews, ShareMember, want_of
-from pairmill.share.places import open_shared
+from pairmill.share.objects import open_shared
 from pairmill.share.record import Money, decode, encode
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ async def open_sharing(
     with folder.read_ledger() as lookup:
         chain = lookup.chain()
     account = chain.id if chain else folder.path.name
-    return Sharing(shared, account, budget, bus, settings.share)
+    return Sharing(shared, account, budget, bus, settings.share, folder)
 
 
 @asynccontextmanager
@@ -80,9 +82,16 @@ class Sharing:
     """One run's part, for as long as it is held."""
 
     def __init__(
-        self, shared: SharedObject, account: str, budget: Budget, bus: Bus, where: str
+        self,
+        shared: SharedObject,
+        account: str,
+        budget: Budget,
+        bus: Bus,
+        where: str,
+        folder: RunFolder | None = None,
     ) -> None:
         """Created by `open_sharing`."""
+        self._folder = folder if folder is not None and folder.is_restored else None
         self._shared = shared
         self._account = account
         self._budget = budget
@@ -154,6 +163,8 @@ class Sharing:
         for attempt in range(_TRIES):
             data, token = await run_sync(self._shared.read)
             record = decode(data, self._where)
+            if self._folder is not None:
+                self._count_what_was_lost(record, self._folder)
             now = time.monotonic()
             epochs = {scope: gate.control.epoch for scope, gate in self._gates.items()}
             plan = self._member.plan(record, now, self._news(now), self._need(now))
@@ -171,6 +182,23 @@ class Sharing:
         self._lost_since = None
         self._urgent_at = time.monotonic() + self._member.patience_s
         self._next_at = time.monotonic() + self._member.renew_s / 2.0 * random.uniform(0.8, 1.0)  # noqa: S311
+
+    def _count_what_was_lost(self, record: ShareRecord, folder: RunFolder) -> None:
+        """Count all that a lost machine was allowed as spent: what it spent last, nobody knows."""
+        self._folder = None
+        account = record.accounts.get(self._account)
+        if account is not None and account.has_left:
+            spent = self._budget.spent
+            doubt = PricedUsage(
+                Usage(),
+                0,
+                max(0, account.allowed.tokens - spent.tokens),
+                max(0, account.allowed.picodollars - spent.picodollars),
+            )
+            self._budget.spend(doubt)
+            told = (doubt.doubt_tokens, doubt.doubt_picodollars)
+            self._bus.emit(CallCharged("", "lost", doubt.usage, 0, *told))
+        folder.forget_restored()
 
     def _news(self, now: float) -> dict[str, ScopeNews]:
         given_up = self._pools.given_up if self._pools is not None else {}

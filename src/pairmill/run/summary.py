@@ -13,32 +13,11 @@ from pairmill.store.counts import describe, describe_saved
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pairmill.recipes.recipe import Recipe
-    from pairmill.recipes.recipe_file import RowRule
     from pairmill.store.counts import RunCounts
 
-__all__ = ["Summary", "fitting_formats"]
+__all__ = ["Summary"]
 
 _PER = 1000
-
-
-def fitting_formats(recipe: Recipe) -> tuple[str, ...]:
-    """Return the export formats that can hold a recipe's rows, best one first.
-
-    For a recipe in Python, which does not say what it writes: ``messages``.
-    """
-    rules = recipe.origin.rows if recipe.origin else ()
-    return tuple(dict.fromkeys(map(_format_of, rules))) or ("messages",)
-
-
-def _format_of(rule: RowRule) -> str:
-    if rule.task == "text":
-        return "text"
-    if rule.task == "question" and "negatives" in rule.fields:
-        return "triplets"
-    if "reasoning" in rule.texts:
-        return "reasoning"
-    return "question" if rule.task == "question" else "messages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +40,8 @@ class Summary:
         completion_tokens: Likewise.
         seconds: Duration of this start.
         cap: Name of the setting that ended the run (``max_usd`` ...); "" if none did.
-        formats: Training formats that can hold its rows; see ``fitting_formats``.
+        formats: Training formats that can hold its rows; see ``choose_formats``.
+        voice: Why its answers cannot be attributed to their authors; "" if that is not known.
         store: URL that all of it was uploaded to; "" if it was not.
     """
 
@@ -82,6 +62,7 @@ class Summary:
     seconds: float = 0.0
     cap: str = ""
     formats: tuple[str, ...] = ("messages",)
+    voice: str = ""
     store: str = ""
 
     @property
@@ -125,7 +106,9 @@ class Summary:
         cost = [("cost", self._cost())] if self.calls else []
         took = [("time", duration(self.seconds) + (", this start" if self._has_earlier else ""))]
         saved = describe_saved(counts, self.prompt_tokens + self.completion_tokens, self.usd)
-        return [f"  {name:<11}{value}" for name, value in (*describe(counts), *saved, *cost, *took)]
+        voice = [("voice", f"not measured: {self.voice}")] if self.voice else []
+        told = (*describe(counts), *saved, *cost, *took, *voice)
+        return [f"  {name:<11}{value}" for name, value in told]
 
     def _cost(self) -> str:
         tokens = (
@@ -143,7 +126,9 @@ class Summary:
 
     def ending(self) -> list[str]:
         """Describe in one line how it ended."""
-        places = f"{self.store} and {self.folder}" if self.store else str(self.folder)
+        places = str(self.folder)
+        if self.store:
+            places = f"{self.store} and {places}" if self.folder.exists() else self.store
         told = f"{self.pairs:,} pairs in {places}"
         if self.exit_code == EXIT_DONE:
             if self.asked:
@@ -151,12 +136,12 @@ class Summary:
             return [f"nothing new in {self.chunks:,} chunks: the model was not asked; {told}"]
         line = f"pairmill: {self.reason}; {told}" if self.chunks else f"pairmill: {self.reason}"
         if self.exit_code == EXIT_CONFIG and self.chunks and "same command" not in self.reason:
-            return [f"{line}; mend that, and the same command goes on"]
+            return [f"{line}; fix that, then run the same command again"]
         if self.exit_code != EXIT_RESUMABLE:
             return [line]
         if self.cap:  # the reason names the cap to raise
             return [line]
-        return [f"{line}; the same command goes on"]
+        return [f"{line}; run the same command again to resume"]
 
     def _next(self) -> list[str]:
         if self.exit_code != EXIT_DONE or not self.pairs:

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from pairmill.events import CallAnswered
-    from pairmill.run.inbox import Inbox
-    from pairmill.run.reader import Work
+    from pairmill.run.reader import Inbox, Work
     from pairmill.run.stop import Stop
     from pairmill.store.rows import UnitResult
 

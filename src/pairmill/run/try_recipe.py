@@ -17,7 +17,7 @@ from pairmill.records import Rejection
 from pairmill.run.connect import connected
 from pairmill.run.memory import RunMemory
 from pairmill.run.stop import Stop
-from pairmill.service.recipes_show import TriedUnit
+from pairmill.service.recipes import TriedUnit
 from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
 

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from pairmill.events import Bus
-    from pairmill.llm.answer_tokens import AnswerTokens
     from pairmill.llm.client import Client
+    from pairmill.llm.estimate import AnswerTokens
     from pairmill.recipes.recipe import Recipe
     from pairmill.recipes.repair import Questions
     from pairmill.run.asking import InFlight
     from pairmill.run.claims import Claims, UnitTurn
-    from pairmill.run.inbox import Inbox
-    from pairmill.run.reader import Work
+    from pairmill.run.reader import Inbox, Work
     from pairmill.run.stop import Stop
     from pairmill.run.suspects import Suspects
+    from pairmill.run.turns import Turns
     from pairmill.run.writer import Writer
 
 __all__ = ["WorkerContext", "WorkerGroup", "work_on"]
@@ -45,6 +45,7 @@ class WorkerContext:
     Attributes:
         room: Maximum tokens of one answer.
         suspects: Holds back units that failed without an answer.
+        turns: Bounds the work in each round of the event loop.
         strong: How to ask the model for units that failed on the usual one; None: there is none.
         claims: Tells which unit was the first to have something; None if the recipe needs none.
     """
@@ -58,6 +59,7 @@ class WorkerContext:
     flight: InFlight
     room: AnswerTokens
     suspects: Suspects
+    turns: Turns
     strong: Questions | None = None
     claims: Claims | None = None
 
@@ -79,6 +81,7 @@ async def work_on(inbox: Inbox, shop: WorkerContext) -> None:
     """Process units until the inbox ends or the run stops."""
     stop, writer = shop.stop, shop.writer
     while not stop.is_requested and (work := await _next(inbox, shop)) is not None:
+        await shop.turns.take()
         await _do(work, shop)
         if writer.is_behind:
             await writer.wait_for_room()
@@ -97,9 +100,9 @@ async def _next(inbox: Inbox, shop: WorkerContext) -> Work | None:
 
 async def _do(work: Work, shop: WorkerContext) -> None:
     """Run the recipe on one unit and pass on its result; a unit that must wait stays open."""
-    calls = UnitCalls(work, shop.client, shop.writer, shop.bus, shop.flight, shop.room)
+    calls = UnitCalls(work, shop.client, shop.writer, shop.bus, shop.flight, shop.room, shop.turns)
     turn = shop.claims.enter(work.unit) if shop.claims is not None else None
-    asker = Asker(shop.questions, calls, turn)
+    asker = Asker(shop.questions, calls, turn, calls.holds)
     try:
         pairs, failure = await _write(work, asker, shop)
         if failure is not None and failure.is_over and shop.strong is not None:

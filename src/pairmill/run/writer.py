@@ -15,7 +15,7 @@ import anyio
 from msgspec import structs
 
 from pairmill.errors import FolderError, StorageError
-from pairmill.events import Committed, Notice, ShardPublished
+from pairmill.events import Committed, Notice, RunWaits, ShardPublished
 from pairmill.records import Outcome
 from pairmill.store.charges import CallCharge, ChargeSums
 from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
@@ -80,6 +80,7 @@ class Writer:
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
+        self._is_held = self._is_full = False
         self._closing = False
         self._secrets = [secret.encode() for secret in secrets if len(secret) >= _LEAST_SECRET]
         self._disk_wait_s = disk_wait_s
@@ -124,8 +125,23 @@ class Writer:
         return not self._room.is_set()
 
     async def wait_for_room(self) -> None:
-        """Wait while the disk is far behind."""
+        """Wait while the disk is far behind, or `hold` is in force."""
         await self._room.wait()
+
+    def hold(self) -> None:
+        """Let nobody ask anything new until `go_on`; what was asked is committed as ever."""
+        self._is_held = True
+        self._room.clear()
+
+    def go_on(self) -> None:
+        """End `hold`."""
+        self._is_held = False
+        self._open()
+
+    def _open(self) -> None:
+        """Wake those who wait for room, unless they must wait for something else."""
+        if not (self._is_held or self._is_full):
+            self._room.set()
 
     async def run(self) -> None:
         """Commit until ``finish`` is called and everything is durable.
@@ -158,8 +174,9 @@ class Writer:
         self._wake.set()
 
     def hurry(self) -> None:
-        """Stop waiting for a full disk, since the run ends."""
+        """Stop waiting, since the run ends."""
         self._hurry.set()
+        self.go_on()
 
     async def close(self, *, put_back: bool = False) -> None:
         """Commit what is left after a refusal, if possible; publish, and close the journal.
@@ -222,7 +239,7 @@ class Writer:
             self._is_committing = False
         for outcome in outcomes:
             self._forget(outcome.unit_id)
-        self._room.set()
+        self._open()
         _let_go(waiters)
         self._let_go_idle()
         kept = sum(unit.outcome is not Outcome.REJECTED for unit in outcomes)
@@ -256,10 +273,14 @@ class Writer:
                 if not error.transient or self._hurry.is_set() or waited_s >= self._disk_wait_s:
                     raise
                 if not waited_s:
+                    self._is_full = True
                     self._room.clear()
+                    self._bus.emit(RunWaits(f"{error}; waiting for room"))
                     self._notice(f"{error}; waiting for room, nothing new is asked meanwhile")
             else:
                 if waited_s:
+                    self._is_full = False
+                    self._bus.emit(RunWaits(""))
                     self._notice("there is room again: going on")
                 return receipt
             with anyio.move_on_after(self._retry_s):

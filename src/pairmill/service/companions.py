@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
+from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
     from pairmill.events import Bus
     from pairmill.llm.limits.gate import Gate
     from pairmill.llm.limits.lease import Snapshot
+    from pairmill.llm.limits.quota import Limits
     from pairmill.llm.pools import Pool, Pools
 
 __all__ = [
     "Companion",
     "PoolView",
+    "QuotaUse",
     "RunProgress",
     "RunView",
     "beside",
@@ -43,6 +46,7 @@ __all__ = [
 
 _PATIENCE_S = 5.0  # seconds for cancelled companions to end
 _LONGEST_REASON = 200
+_WINDOW_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,8 @@ class PoolView:
     Attributes:
         gate: Calls in flight and waiting, current concurrency, pauses and their cause.
         is_alive: True while calls may go to it.
+        quota_used: Part of the quota that was used over the last minute, from 0 to 1: of the limit
+            that was used most, and of this process's share of it; None if no limit is known.
     """
 
     name: str
@@ -59,6 +65,41 @@ class PoolView:
     model: str
     gate: Snapshot
     is_alive: bool
+    quota_used: float | None = None
+
+
+class QuotaUse:
+    """Measures which part of its quota a pool uses, over the last minute.
+
+    Args:
+        now: A monotonic clock, in seconds.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._marks: deque[tuple[float, dict[str, float]]] = deque()
+
+    def measure(self, used: Mapping[str, float], limits: Limits) -> float | None:
+        """Return the part that was used; None if no limit is known, or in the first second.
+
+        Args:
+            used: What was ever used, by the names of units: `Gate.used`.
+            limits: Those in force.
+        """
+        now, marks = self._now(), self._marks
+        while len(marks) > 1 and now - marks[1][0] >= _WINDOW_S:
+            marks.popleft()
+        if not marks or now - marks[-1][0] >= 1.0:
+            marks.append((now, dict(used)))
+        since, before = marks[0]
+        allowed = {unit.name: limit * limits.share for unit, limit in limits.per_min().items()}
+        minutes = (now - since) / 60.0
+        parts = [
+            (used[name] - before[name]) / minutes / limit
+            for name, limit in allowed.items()
+            if name in used and limit > 0.0 and minutes > 0.0
+        ]
+        return max(parts, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +164,12 @@ class RunView:
         self._tally = RunTally(time.monotonic)
         self._tally.listen(bus)
         self._all: Pools | None = None
-        self._pools: list[tuple[Pool, Gate]] = []
+        self._pools: list[tuple[Pool, Gate, QuotaUse]] = []
 
     def connected(self, pools: Pools) -> None:
         """Set the pools to show (called by the run)."""
         self._all = pools
-        self._pools = [(pool, pools.gate(pool.name)) for pool in pools.alive]
+        self._pools = [(pool, pools.gate(pool.name), QuotaUse()) for pool in pools.alive]
 
     def progress(self) -> RunProgress:
         """Return counts, rates and cost at this moment."""
@@ -163,8 +204,15 @@ class RunView:
             return ()
         alive = {pool.name for pool in self._all.alive}
         return tuple(
-            PoolView(pool.name, pool.base_url, pool.model, gate.snapshot(), pool.name in alive)
-            for pool, gate in self._pools
+            PoolView(
+                pool.name,
+                pool.base_url,
+                pool.model,
+                gate.snapshot(),
+                pool.name in alive,
+                use.measure(gate.used, gate.limits),
+            )
+            for pool, gate, use in self._pools
         )
 
 
@@ -229,4 +277,4 @@ async def _accompany(companion: Companion, view: RunView) -> None:
     except Exception as error:  # noqa: BLE001 (a user's coroutine may raise anything)
         name = getattr(companion, "__qualname__", type(companion).__name__)
         reason = plain(f"{type(error).__name__}: {error}", _LONGEST_REASON)
-        view.bus.emit(Notice(f"companion '{name}' failed: {reason}; the run goes on without it"))
+        view.bus.emit(Notice(f"companion '{name}' failed: {reason}; the run continues without it"))

@@ -7,21 +7,33 @@ size, over the same wire as a run: if they get no usable answer, a run would get
 from __future__ import annotations
 
 import difflib
+import sys
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 from pairmill.errors import EXIT_CONFIG, EXIT_DONE, EXIT_RESUMABLE, Kind, ProviderError
-from pairmill.llm.answer_tokens import AnswerTokens
-from pairmill.llm.limits.headers import LimitHint, read_hint
+from pairmill.llm.estimate import AnswerTokens
+from pairmill.llm.limits.headers import LimitHint, Unit, read_hint
 from pairmill.llm.modes import ModeFinding, ProbePolicy, ProbeQuestion, find_mode
 from pairmill.llm.providers.endpoint import address_hint, refusal_hint
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.retry import GiveUp, History
-from pairmill.plain import plain
+from pairmill.plain import hanging, plain
+from pairmill.recipes.answer_fields import make_model
+from pairmill.recipes.answers import json_schema, read
+from pairmill.recipes.engine import step_template
+from pairmill.recipes.prompts import fence
 from pairmill.records import Message, Prompt, Request, Sampling, Template
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
+
     from pairmill.clock import Clock
     from pairmill.config import Settings
     from pairmill.llm.endpoint_info import Look
@@ -30,9 +42,10 @@ if TYPE_CHECKING:
     from pairmill.llm.providers.provider import Provider, ProviderReply
     from pairmill.llm.providers.wire import Encoder
     from pairmill.llm.retry import Random
+    from pairmill.recipes.recipe_file import RecipeFile, RecipeStep
     from pairmill.records import Completion
 
-__all__ = ["Findings", "Subject", "examine"]
+__all__ = ["Findings", "Subject", "examine", "print_findings", "schema_lines", "to_json"]
 
 _PATIENCE = ProbePolicy(max_wait_s=6.0, cap_s=2.0, max_asked_s=6.0)
 _SYSTEM = Template("doctor", "1", (Message("system", "You answer in plain sentences."),))
@@ -301,3 +314,171 @@ def _problem(error: ProviderError, model: str, listed: list[str] | None, endpoin
         near = difflib.get_close_matches(model, listed, n=3) or sorted(listed)[:3]
         text += f"; it lists {', '.join(near)}"
     return text
+
+
+_MAX_TOKENS = 400
+_MOST_LINE_CHARS = 200
+_TEXT = (
+    "The lighthouse at the end of the harbour wall was built in 1874. Its lamp burned oil for"
+    " thirty years before paraffin took its place, and a keeper climbed 112 steps each evening."
+)
+
+
+async def schema_lines(
+    recipe: RecipeFile,
+    complete: Callable[[Request, Mode], Awaitable[ProviderReply]],
+    model: str,
+    mode: Mode,
+) -> list[str]:
+    """Report for each step in a line whether the endpoint accepts its schema and enforces it.
+
+    Args:
+        recipe: Recipe with the steps.
+        complete: Makes one call.
+        model: Model to ask; roles of steps are ignored.
+        mode: Structured-output mode.
+    """
+    return [await _line(step, complete, model, mode) for step in recipe.steps]
+
+
+async def _line(
+    step: RecipeStep,
+    complete: Callable[[Request, Mode], Awaitable[ProviderReply]],
+    model: str,
+    mode: Mode,
+) -> str:
+    answer = make_model(step.name, step.answer)
+    prompt = Prompt(step_template(step), fence(_TEXT), Sampling(0.0, _MAX_TOKENS))
+    label = f"recipe step {step.name}"
+    try:
+        reply = await complete(Request(prompt, model, json_schema(answer)), mode)
+    except ProviderError as error:
+        if error.kind is Kind.BADOUT:
+            return f"{label}: schema accepted ({mode}); the trial answer was empty or cut off"
+        return f"{label}: schema refused ({mode}): {plain(error, _MOST_LINE_CHARS)}"
+    completion = reply.completion
+    if completion.finish_reason == "length":
+        return f"{label}: schema accepted ({mode}); the trial answer was cut off"
+    reading = read(completion.text, answer)
+    if reading.value is None:
+        told = plain(reading.faults[0].detail, _MOST_LINE_CHARS) if reading.faults else "no answer"
+        return f"{label}: schema accepted ({mode}), but not enforced: {told}"
+    return f"{label}: schema accepted and enforced ({mode})"
+
+
+_LITTLE_THOUGHT = 48  # tokens; fewer are not worth mentioning
+WIDTH = 120  # width without a terminal
+_NAMES = {
+    Unit.REQUESTS: "requests",
+    Unit.INPUT: "input_tokens",
+    Unit.OUTPUT: "output_tokens",
+    Unit.TOKENS: "tokens",
+}
+
+
+def to_json(found: Findings, plan: Sequence[str]) -> dict[str, Any]:
+    """Return the findings as plain values under stable names."""
+    return {
+        "schema": 1,
+        "ok": not found.problem,
+        "problem": found.problem,
+        "exit_code": found.exit_code,
+        "endpoint": found.place,
+        "key": found.has_key,
+        "model": found.model,
+        "listed": found.is_listed,
+        "answers_as": found.answers_as,
+        "structured_output": {str(mode): told for mode, told in found.modes.items()},
+        "mode": str(found.mode) if found.mode else None,
+        "provider": found.profile,
+        "reasoning": {
+            "thinks": found.thinks,
+            "tokens": found.thought_tokens,
+            "words": found.reasoning,
+        },
+        "left_out": list(found.left_out),
+        "usage": found.has_usage,
+        "limits": _limits(found),
+        "gauge": found.has_gauge,
+        "round_trip_s": found.round_trip_s,
+        "tokens_per_s": found.tokens_per_s,
+        "calls": found.calls,
+        "plan": list(plan),
+    }
+
+
+def print_findings(
+    results: Sequence[tuple[Findings, Sequence[str]]],
+    *,
+    as_json: bool,
+    console: Console | None = None,
+) -> None:
+    """Print what was found at each endpoint: one JSON object, or a list of several."""
+    if as_json:
+        values = [to_json(found, plan) for found, plan in results]
+        options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+        data = orjson.dumps(values if len(values) > 1 else values[0], option=options)
+        sys.stdout.write(data.decode())
+        return
+    out = console or Console(highlight=False)
+    out = out if out.is_terminal else Console(highlight=False, width=WIDTH, file=out.file)
+    for found, plan in results:
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+        for name, value in _rows(found):
+            table.add_row(Text(name, style="dim"), Text(value))
+        out.print(table)
+        for line in plan:
+            told = f"  {line}"
+            width = out.width if out.is_terminal else len(told)
+            out.print(Text(hanging(told, width)), soft_wrap=True)
+
+
+def thinking_line(found: Findings) -> str:
+    """Describe what was found out about a model's thoughts, and what to set."""
+    words = orjson.dumps(found.reasoning).decode()
+    said = f" with {plain(words)}" if found.reasoning else ""
+    tokens = found.thought_tokens or 0
+    if tokens <= _LITTLE_THOUGHT:
+        return f"off{said}" if found.reasoning or found.thinks else "none seen"
+    return (
+        f"about {tokens:,} tokens before an answer{said}, billed as part of it; no parameter"
+        " that was tried stops it: use another model, or make room for it (answer_tokens)"
+    )
+
+
+def _limits(found: Findings) -> dict[str, float]:
+    spans = (("min", found.hint.minute), ("day", found.hint.day))
+    return {
+        f"{_NAMES[unit]}_per_{span}": reading.limit
+        for span, readings in spans
+        for unit, reading in readings.items()
+        if reading.limit is not None
+    }
+
+
+def _rows(found: Findings) -> Iterator[tuple[str, str]]:
+    yield "endpoint", f"{plain(found.place)} (provider profile: {plain(found.profile)})"
+    yield "key", "sent" if found.has_key else "none"
+    listed = {True: "listed", False: "not listed", None: "the endpoint has no model list"}
+    yield "model", f"{plain(found.model)} ({listed[found.is_listed]})"
+    if found.answers_as and found.answers_as != found.model:
+        yield "answers as", plain(found.answers_as)
+    for mode, told in found.modes.items():
+        yield str(mode), plain(told)
+    if found.thought_tokens is not None:
+        yield "thinking", thinking_line(found)
+    if found.left_out:
+        yield "left out", f"{', '.join(found.left_out)}: not accepted as set"
+    if found.has_usage is not None:
+        yield "usage", "counted in every reply" if found.has_usage else "missing"
+    limits = _limits(found)
+    if found.calls and found.has_usage is not None:
+        told = ", ".join(f"{limit:,.0f} {name.replace('_', ' ')}" for name, limit in limits.items())
+        yield "limit headers", told or "none"
+    if found.round_trip_s is not None:
+        yield "round trip", f"{found.round_trip_s:.2f} s"
+    if found.tokens_per_s is not None:
+        yield "speed", f"{found.tokens_per_s:,.0f} tokens/s in one call"
+    yield "calls made", str(found.calls)
+    if found.problem:
+        yield "problem", plain(found.problem)

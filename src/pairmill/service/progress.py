@@ -1,12 +1,19 @@
-"""Displays a run: two live lines on a terminal, else JSON log lines when something changes."""
+"""Displays a run: two live lines on a terminal, else JSON log lines.
+
+Log lines hold ids, numbers and short words. Text from a page, a model or a server is sanitized
+(``pairmill.plain``) before it gets here.
+"""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
+import orjson
+import structlog
 from msgspec.structs import asdict
 from rich.console import Console, Group
 from rich.live import Live
@@ -14,10 +21,10 @@ from rich.text import Text
 
 from pairmill.events import InputSkipped, Notice, ShardPublished
 from pairmill.plain import duration, hanging, plain, short
-from pairmill.service.logs import configure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import IO
 
     from rich.console import RenderableType
     from structlog.typing import FilteringBoundLogger as BoundLogger
@@ -25,7 +32,7 @@ if TYPE_CHECKING:
     from pairmill.events import Bus
     from pairmill.service.tally import RunTally
 
-__all__ = ["show", "show_in_python"]
+__all__ = ["configure", "show", "show_in_python"]
 
 LOG_EVERY_S = 5.0  # seconds between two progress lines in a log if something changed
 STILL_EVERY_S = 60.0  # if nothing did
@@ -214,3 +221,35 @@ def _fitted(parts: list[tuple[str, str]], width: int) -> Text:
         if text.cell_len + gap + part.cell_len <= width:
             text.append(" " * gap).append_text(part)
     return text
+
+
+def configure(stream: IO[str] | None = None) -> structlog.typing.FilteringBoundLogger:
+    """Return the run's logger, which writes JSON lines, and silence the libraries' loggers."""
+    for name in ("httpx2", "httpcore2", "openai", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    out = getattr(stream, "buffer", None) or sys.stderr.buffer
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _in_order,
+            structlog.processors.JSONRenderer(serializer=_dumps),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.BytesLoggerFactory(out),
+        cache_logger_on_first_use=False,
+    )
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    return logger
+
+
+def _in_order(
+    _logger: object, _method: str, fields: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Put time, level and event before all other keys."""
+    head = ("timestamp", "level", "event")
+    return {**{name: fields.pop(name, None) for name in head}, **fields}
+
+
+def _dumps(value: object, **_: object) -> bytes:
+    return orjson.dumps(value, default=str)

@@ -1,24 +1,35 @@
-"""Surveys an input and the finished part of a run folder, without asking a model."""
+"""Surveys an input and the finished part of a run folder, without asking a model.
+
+The recipe really runs; its questions get schema-conforming answers, made from the prompt's own
+passage as by the simulated endpoint. So a chain of questions is followed to its end.
+"""
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import anyio
+import typer
 
 from pairmill.chunking.reader import read_chunks
 from pairmill.config import Settings, fingerprint
-from pairmill.errors import PairmillError
+from pairmill.errors import InputError, PairmillError, RejectedError, UsageError
 from pairmill.llm.estimate import prompt_chars
 from pairmill.recipes.planted_faults import MOST_EARLY
+from pairmill.recipes.probe_question import first_question
 from pairmill.recipes.registry import for_unit, make_recipe, recipe_of_folder
 from pairmill.records import Chunk, digest
-from pairmill.service.rehearsal import rehearse_unit
+from pairmill.service.console import tell
+from pairmill.sources.files import STANDARD_INPUT
 from pairmill.sources.notes import InputFate
 from pairmill.store.entries import Measured, UnitKey
 from pairmill.store.folder import read_folder
+from pairmill.testing import ScriptedAsk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +39,29 @@ if TYPE_CHECKING:
     from pairmill.sources.notes import Note
     from pairmill.store.ledger import LedgerReader
 
-__all__ = ["Survey", "survey"]
+__all__ = ["Rehearsal", "Survey", "print_plan", "rehearse", "rehearse_unit", "survey"]
+
+
+class Rehearsal(NamedTuple):
+    """What a recipe does with a chunk: the prompts that it sends, the rows that it writes."""
+
+    prompts: list[Prompt]
+    rows: int
+
+
+async def rehearse_unit(recipe: Recipe, chunk: Chunk) -> Rehearsal:
+    """Run a recipe on a chunk as if every answer were valid at once."""
+    ask = ScriptedAsk()
+    rows = 0
+    with suppress(RejectedError):  # the questions asked so far are what such a chunk costs
+        rows = len(await recipe.write(chunk, ask))
+    return Rehearsal(ask.prompts, rows)
+
+
+async def rehearse(recipe: Recipe, chunk: Chunk) -> list[Prompt]:
+    """Return the prompts that the recipe sends for a chunk if every answer is valid at once."""
+    return (await rehearse_unit(recipe, chunk)).prompts
+
 
 _SAMPLED = 200
 _EXAMPLES = 3
@@ -224,3 +257,38 @@ def _finished(units: dict[str, Chunk], lookup: LedgerReader | None) -> set[str]:
 
 def _mean(prompts: Sequence[Sequence[Prompt]], size: Callable[[Sequence[Prompt]], float]) -> float:
     return sum(map(size, prompts)) / len(prompts) if prompts else 0.0
+
+
+def print_plan(settings: Settings) -> None:
+    """Print the plan of a run: counts on standard error, the first prompt on standard output.
+
+    Raises:
+        PairmillError: The recipe or the inputs cannot be used, or contain no article.
+    """
+    if STANDARD_INPUT in settings.inputs:
+        raise UsageError("--dry-run reads the input twice: name files or folders instead of -")
+    anyio.run(_print_plan, settings)
+
+
+async def _print_plan(settings: Settings) -> None:
+    recipe = make_recipe(settings)
+    found = await survey(settings)
+    for reason, count in found.reasons.items():
+        tell(f"  skipped    {count:,} x {reason}")
+    tell(
+        f"{found.documents:,} documents, {found.chunks:,} chunks, {found.finished:,} of them done;"
+        f" {found.fresh * found.calls:,.0f} calls of recipe {recipe.name}"
+        f" {recipe.prompt_version} to {settings.model}",
+    )
+    chunks = read_chunks(for_unit(settings, recipe), lambda _note: None)
+    for chunk in islice(chunks, 1):
+        question = await first_question(recipe, chunk)
+        if question is None:
+            tell("the recipe asks nothing about the first chunk")
+            return
+        prompt, _ = question
+        for message in prompt.template.messages:
+            typer.echo(f"--- {message.role}\n{message.content}\n")
+        typer.echo(f"--- user\n{prompt.text}")
+        return
+    raise InputError(f"{', '.join(settings.inputs)}: holds no article")

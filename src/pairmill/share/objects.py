@@ -1,6 +1,10 @@
-"""Where the shared object is: a folder of a file system that all see, or an object store.
+"""Where the shared object is: a folder that all can see, an object store, or a Ray actor.
 
-Both are changed by compare-and-swap: a write succeeds only if nobody wrote since the read.
+All are changed by compare-and-swap: a write succeeds only if nobody wrote since the read.
+
+The actor writes each version where the object really lies, in a folder or an object store. It takes
+changes in turn, at the speed of a message, and reads cost no request. It keeps nothing that is not
+there: where it is lost, Ray starts it again on another node, and money that was leased is known.
 """
 
 from __future__ import annotations
@@ -8,18 +12,36 @@ from __future__ import annotations
 import os
 import uuid
 from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pairmill.errors import ConfigError, StorageError
+from pairmill.errors import ConfigError, PairmillError, StorageError
 from pairmill.objects.port import probe
+from pairmill.objects.url import open_store
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
+    from types import ModuleType
 
     from pairmill.objects.port import ObjectStore
 
-__all__ = ["SharedFolder", "SharedObject", "StoredObject"]
+__all__ = [
+    "NAMESPACE",
+    "RAY_SCHEME",
+    "RayObject",
+    "ServedPlace",
+    "SharedActor",
+    "SharedFolder",
+    "SharedObject",
+    "StoredObject",
+    "open_shared",
+]
 
+NAMESPACE = "pairmill"
+RAY_SCHEME = "ray"
+_FOLDER_WRITES_PER_S = 30.0  # by one process, without races
+_WAIT_S = 10.0  # for the actor's answer; it may be starting again elsewhere
 _KEPT = 64  # versions that stay, for readers and writers that are late
 _NAME = "share"
 
@@ -159,3 +181,134 @@ class StoredObject:
         if token is None:
             return self._store.create(self._name, data) is not None
         return self._store.replace(self._name, data, token) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ServedPlace:
+    """What an actor serves.
+
+    Attributes:
+        place: A folder, or the URL of an object store.
+        environment: Variables that name the store's key, kept out of what Ray logs.
+    """
+
+    place: str
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+class SharedActor:
+    """Serves a shared object to the processes of a Ray cluster (as an actor).
+
+    A refusal is returned as its text: an error would arrive wrapped in a stack trace.
+    """
+
+    def __init__(self, served: ServedPlace) -> None:
+        self._place = served.place
+        os.environ.update(served.environment)
+        self._shared: SharedObject | None = None
+        self._known: tuple[bytes | None, Any] | None = None
+
+    def writes_per_s(self) -> float | str:
+        """Return how many changes a second the object takes, or why there is none."""
+        try:
+            place = self._open()
+        except PairmillError as error:
+            return str(error)
+        return _FOLDER_WRITES_PER_S if isinstance(place, SharedFolder) else place.writes_per_s
+
+    def read(self) -> tuple[bytes | None, Any] | str:
+        """Return content and token, or why there are none."""
+        try:
+            if self._known is None:
+                self._known = self._open().read()
+        except PairmillError as error:
+            return str(error)
+        return self._known
+
+    def swap(self, data: bytes, token: Any) -> bool | str:
+        """Return whether the content was replaced, or why that cannot be known."""
+        if self._known is not None and self._known[1] != token:
+            return False
+        self._known = None  # what is there now is read next
+        try:
+            return self._open().swap(data, token)
+        except PairmillError as error:
+            return str(error)
+
+    def _open(self) -> SharedObject:
+        if self._shared is None:
+            self._shared = open_shared(self._place)
+        return self._shared
+
+
+class RayObject:
+    """An actor's content, seen from a process that is connected to its cluster.
+
+    Attributes:
+        writes_per_s: See `SharedObject`.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Look an actor up.
+
+        Raises:
+            ConfigError: This process is in no cluster, or there is no such actor.
+        """
+        self._ray = _ray()
+        if self._ray is None or not self._ray.is_initialized():
+            raise ConfigError(
+                "share: ray:// is what engine ray gives its parts; name a folder or an object store"
+            )
+        try:
+            self._actor: Any = self._ray.get_actor(name, namespace=NAMESPACE)
+        except ValueError:
+            raise ConfigError(f"share: there is no actor '{name}' in this Ray cluster") from None
+        try:
+            self.writes_per_s = float(self._ask(self._actor.writes_per_s.remote()))
+        except StorageError as error:
+            raise ConfigError(str(error)) from None
+
+    def read(self) -> tuple[bytes | None, Any]:
+        """See `SharedObject`."""
+        found: tuple[bytes | None, Any] = self._ask(self._actor.read.remote())
+        return found
+
+    def swap(self, data: bytes, token: Any) -> bool:
+        """See `SharedObject`."""
+        return bool(self._ask(self._actor.swap.remote(data, token)))
+
+    def _ask(self, reference: Any) -> Any:
+        assert self._ray is not None  # noqa: S101 (else there is no such object)
+        try:
+            found = self._ray.get(reference, timeout=_WAIT_S)
+        except self._ray.exceptions.RayError as error:
+            what = type(error).__name__
+            raise StorageError(f"share: Ray's actor: {what}", transient=True) from None
+        if isinstance(found, str):
+            raise StorageError(found, transient=True)
+        return found
+
+
+def _ray() -> ModuleType | None:
+    try:
+        import ray  # noqa: PLC0415 (an extra)
+    except ImportError:
+        return None
+    found: ModuleType = ray
+    return found
+
+
+def open_shared(place: str) -> SharedObject:
+    """Open the object at a folder or at a URL (``s3://bucket/prefix``, ``gs://``, ``az://``).
+
+    Raises:
+        ConfigError: It cannot be used, or the extra for object stores is missing.
+    """
+    scheme, sign, rest = place.partition("://")
+    if not sign:
+        return SharedFolder(Path(place))
+    if scheme == "file":
+        return SharedFolder(Path(rest))
+    if scheme == RAY_SCHEME:
+        return RayObject(rest)
+    return StoredObject(open_store(place, "share"))

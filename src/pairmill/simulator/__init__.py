@@ -10,7 +10,6 @@ are derived from the passage in the question, so that grounding can be tested.
 
 from pairmill.simulator.cli import run_cli, run_endpoint
 from pairmill.simulator.faults import FAULTS
-from pairmill.simulator.process import SimulatorProcess
 from pairmill.simulator.rules import Reply, Rule, When
 from pairmill.simulator.scenarios import Scenario, load_scenario, scenario_names
 from pairmill.simulator.settings import (
@@ -24,7 +23,7 @@ from pairmill.simulator.settings import (
     from_mapping,
     to_mapping,
 )
-from pairmill.simulator.simulator import Simulator, serve
+from pairmill.simulator.simulator import Simulator, SimulatorProcess, serve
 from pairmill.simulator.thinking import Thinking
 
 __all__ = [

@@ -19,8 +19,7 @@ import orjson
 
 from pairmill.errors import ConfigError
 from pairmill.simulator.content import CLOSE_FENCE, OPEN_FENCE, UNRELATED
-from pairmill.simulator.process import SimulatorProcess
-from pairmill.simulator.simulator import HOST, new_loop
+from pairmill.simulator.simulator import HOST, SimulatorProcess, new_loop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -100,7 +100,7 @@ def _settings_from(name: str | None) -> SimulatorSettings:
     try:
         values = orjson.loads(_read_line())
     except orjson.JSONDecodeError:
-        raise ConfigError("simulator: the first line of standard input is no JSON") from None
+        raise ConfigError("simulator: the first line of standard input is not JSON") from None
     return from_mapping(values)
 
 

@@ -11,16 +11,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from pairmill.errors import ConfigError
 from pairmill.simulator.answers import limit_tokens, write_answer, write_draft
-from pairmill.simulator.calls import Call, EndpointState
+from pairmill.simulator.calls import Call, EndpointState, encode_reply, fill_places
 from pairmill.simulator.content import CLOSE_FENCE, OPEN_FENCE, find_passage
 from pairmill.simulator.dialects import limit_headers, rate_limit_body, retry_after_headers
 from pairmill.simulator.fault_choice import FaultPicker, Script
+from pairmill.simulator.faults import REFUSALS, TEXT_FAULTS, SimulatedReply, mangle_text, quota_gone
 from pairmill.simulator.http import encode_response
 from pairmill.simulator.latency import Slots
-from pairmill.simulator.mangle import TEXT_FAULTS, mangle_text
 from pairmill.simulator.quotas import Enforcer, QuotaRefusal
-from pairmill.simulator.refusals import REFUSALS, SimulatedReply, quota_gone
-from pairmill.simulator.replies import encode_reply, fill_places
 from pairmill.simulator.report import TrafficCount, Wallet, gauges_text
 from pairmill.simulator.rng import digest_of
 from pairmill.simulator.rules import CallFacts, Reply, Rule, RuleBook, lookup

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import ConfigDict
 
-from pairmill.simulator.refusals import SimulatedReply
+from pairmill.simulator.faults import SimulatedReply
 from pairmill.simulator.rng import Rng
 from pairmill.simulator.wire import Answer, limit_tokens
 

@@ -1,4 +1,4 @@
-"""Archives of crawls (WARC, WET), and of files (zip, tar): each member is a separate input."""
+"""Crawl archives (WARC, WET) and file archives (zip, tar): each member is a separate input."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DOCUMENT_PARTS = ("word/document.xml", "ppt/presentation.xml", "xl/workbook.xml
 
 
 def read_warc(opener: Opener) -> Documents:
-    """Yield the pages of a crawl: the article of a response, the text of a conversion (WET)."""
+    """Yield the pages of a crawl: the article of a response, or the text of a conversion (WET)."""
     from warcio.archiveiterator import ArchiveIterator  # noqa: PLC0415 (an extra)
     from warcio.exceptions import ArchiveLoadFailed  # noqa: PLC0415
 
@@ -102,13 +102,13 @@ def _page(record: object, where: str, url: str | None, opener: Opener) -> Docume
 
 
 def _body(stream: Stream, most: int) -> bytes | None:
-    """Return the bytes of a record; None: they are more than a record may have."""
+    """Return the bytes of a record; None if it is larger than allowed."""
     data = stream.read(most + 1)
     return None if len(data) > most else data
 
 
 class _Reading:
-    """A stream with a ``read`` of everything, as archive libraries need."""
+    """A stream whose ``read`` can return everything, as archive libraries expect."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -117,11 +117,11 @@ class _Reading:
         return self._stream.read(size if size >= 0 else 2**20)
 
     def close(self) -> None:
-        """Leave it to its owner."""
+        """Do nothing: the owner closes the stream."""
 
 
 def read_zip(opener: Opener) -> Documents:
-    """Yield the documents of the members, in their order."""
+    """Yield the documents of the members, in order."""
     with opener.seekable() as file:
         try:
             archive = zipfile.ZipFile(file)
@@ -196,7 +196,7 @@ def _read_member(
 
 
 class _Bounded:
-    """A member's bytes, as long as they do not exceed any plausible text."""
+    """A member's bytes, up to the size of any plausible text."""
 
     def __init__(self, stream: Stream, packed_bytes: int) -> None:
         self._stream = stream
@@ -207,7 +207,7 @@ class _Bounded:
         """Return unpacked bytes.
 
         Raises:
-            BombError: More than 10 MiB came out, and more than 200 times of what went in.
+            BombError: More than 10 MiB came out, and more than 200 times the input.
         """
         block = self._stream.read(size)
         self._bytes += len(block)

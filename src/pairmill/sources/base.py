@@ -1,8 +1,8 @@
-"""Interface of readers, and what they are given: the basis of a user's own formats.
+"""Interface of readers and of their input: the basis of users' own formats.
 
 A format is a `SourceFormat`: a name, the endings of its files, and ``documents(opener)``, which
-yields `Document` values. The opener gives bytes (as a stream, whole, or in a file that can seek),
-and takes reports of what cannot be used. See docs/sources.md.
+yields `Document` values. The opener provides bytes (as a stream, whole, or as a seekable file) and
+accepts reports of what cannot be used. See docs/sources.md.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    from pairmill.sources.article import Article
     from pairmill.sources.extractors import Extractors
+    from pairmill.sources.notes import Article
 
 __all__ = ["Deferred", "Documents", "FormatTable", "Opener", "SourceFormat", "too_long"]
 
@@ -37,7 +37,7 @@ Make = Callable[["Article"], Document]
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """Documents that another process is working on; they keep their place in the order."""
+    """Documents that another process is still producing; they keep their place in the order."""
 
     future: Future[list[Article]]
     make: Make
@@ -46,7 +46,7 @@ class Deferred:
     size: int
 
     def resolve(self) -> Iterator[Document]:
-        """Wait for them; input without a document is reported.
+        """Wait for the documents; report input without any.
 
         Raises:
             StoppedError: No process can be started now.
@@ -78,13 +78,13 @@ class SourceFormat:
     """One kind of input.
 
     Attributes:
-        name: What to call it in messages: ``CSV``, ``PDF``.
-        endings: Of file names, with their dots, in lower case: ``(".csv", ".tsv")``.
+        name: Its name in messages: ``CSV``, ``PDF``.
+        endings: File name endings with their dots, in lower case: ``(".csv", ".tsv")``.
         documents: Yields the documents of one input.
         is_text: True if the opener's stream is UTF-8 (recoded from UTF-16 and the like).
         extra: The extra that installs the reader's dependencies; empty: none are needed.
         modules: Modules of these dependencies.
-        changed_in: Reader version since which it yields other text than before; see
+        changed_in: Reader version since which its text differs from before; see
             `pairmill.chunking.clean.READING_VERSION`.
     """
 
@@ -97,7 +97,7 @@ class SourceFormat:
     changed_in: int = 1
 
     def is_usable(self) -> bool:
-        """Return whether everything that it needs is installed."""
+        """Return whether all of its dependencies are installed."""
         return all(importlib.util.find_spec(module) is not None for module in self.modules)
 
     def advice(self) -> str:
@@ -108,18 +108,18 @@ class SourceFormat:
 
 
 class FormatTable(Protocol):
-    """The formats that a run knows: `registry.Formats`."""
+    """The formats known to a run: `registry.Formats`."""
 
     def of_name(self, name: str) -> SourceFormat | None:
-        """Return the format that a file's ending tells, if it is known."""
+        """Return the format of a file name's ending, if it is known."""
 
     @property
     def installed(self) -> tuple[SourceFormat, ...]:
-        """Formats that other packages bring."""
+        """Formats provided by other packages."""
 
     @property
     def endings(self) -> list[str]:
-        """All endings that are known, sorted."""
+        """All known endings, sorted."""
 
 
 @dataclass(slots=True)
@@ -127,20 +127,20 @@ class Opener:
     """One input: a file, a member of an archive, or standard input.
 
     Attributes:
-        name: Its own name, which may tell the format; empty for standard input.
+        name: Its own name, which may identify the format; empty for standard input.
         label: Its name for people; printable, unlike ``name``.
-        stream: Its bytes, unpacked; they can be read once.
+        stream: Its uncompressed bytes, which can be read once.
         text_field: The field that holds a record's text; None: find it.
         max_bytes: The longest line, record or text.
-        watch: Is told what cannot be used.
-        extractors: Takes text out of what should not be read in this process.
-        depth: In how many archives it lies.
+        watch: Receives reports of what cannot be used.
+        extractors: Extract text from data that should not be parsed in this process.
+        depth: Number of archives around it.
         from_folder: Whether it was found in a folder, not named by the user.
-        format: The format that reads it, once that is known.
-        formats: The formats of the run, for what lies in an archive.
-        is_plain: Whether the stream is the file as it is, not unpacked.
-        path: Where the file is, if it is one of the file system.
-        first_line: Of a stretch of a growing file, the number of its first line; 0: it is whole.
+        format: The format that reads it, once known.
+        formats: The formats of the run, for members of archives.
+        is_plain: Whether the stream is the file itself, not its uncompressed content.
+        path: Path of the file, if it is in the file system.
+        first_line: Number of the first line, for part of a growing file; 0: the whole file.
     """
 
     name: str
@@ -159,21 +159,21 @@ class Opener:
     first_line: int = 0
 
     def skip(self, where: str, reason: str, detail: str = "") -> None:
-        """Report a piece that gives no document; ``where`` is added to the label."""
+        """Report a piece without a document; ``where`` is added to the label."""
         told = plain_line(detail, _LONGEST_DETAIL)  # some of it is what the input says
         self.watch(Note(InputFate.SKIPPED, f"{self.label}{where}", reason, told))
 
     def skip_missing(self, where: str = "", problem: str = "") -> None:
-        """Report that what the format's reader needs is not installed, or is broken."""
+        """Report that a dependency of the format's reader is missing or broken."""
         advice = self.format.advice() if self.format else ""
         self.skip(where, "extra not installed", f"{advice} ({problem})" if problem else advice)
 
     def notice(self, reason: str, detail: str = "") -> None:
-        """Report something worth a line, by which nothing is lost."""
+        """Report something noteworthy that loses no data."""
         self.watch(Note(InputFate.NOTICE, self.label, reason, plain_line(detail, _LONGEST_DETAIL)))
 
     def read_all(self, most: int | None = None) -> bytes | None:
-        """Return all bytes; or report that they are more than ``most``, and return None."""
+        """Return all bytes; if there are more than ``most``, report that and return None."""
         limit = self.max_bytes if most is None else most
         blocks: list[bytes] = []
         size = 0
@@ -189,7 +189,7 @@ class Opener:
         return b"".join(blocks)
 
     def seekable(self) -> IO[bytes]:
-        """Return the bytes as a file that can seek; the caller closes it."""
+        """Return the bytes as a seekable file; the caller closes it."""
         if self.path is not None and self.is_plain:
             return open_regular(self.path)
         spooled = tempfile.SpooledTemporaryFile(_SPOOLED_BYTES)  # noqa: SIM115
@@ -199,24 +199,24 @@ class Opener:
         return spooled
 
     def later(self, entry: str, data: bytes, make: Make, where: str = "") -> Deferred:
-        """Begin to take articles out of bytes, in another process.
+        """Start extracting articles from bytes in another process.
 
         Args:
-            entry: The ``module:function`` that takes them out.
-            data: What it is given.
-            make: Makes a document of each article.
-            where: Is added to the label in reports.
+            entry: The ``module:function`` that extracts them.
+            data: Its input.
+            make: Makes a document from each article.
+            where: Added to the label in reports.
         """
         return Deferred(self.extractors.submit(entry, data), make, self, where, len(data))
 
     def extract_whole(self, entry: str, make: Make) -> Documents:
-        """Yield the articles of the whole input, taken out in another process."""
+        """Yield the articles of the whole input, extracted in another process."""
         data = self.read_all(_MOST_EXTRACTED_BYTES)
         if data is not None:
             yield self.later(entry, data, make)
 
     def inner(self, name: str, stream: Stream) -> Opener:
-        """Return the opener of something that lies in this input."""
+        """Return an opener for something inside this input."""
         from pairmill.sources.characters import plain_line  # noqa: PLC0415
 
         label = f"{self.label}/{plain_line(name)}"
@@ -227,5 +227,5 @@ class Opener:
 
 
 def too_long(size: int, max_bytes: int) -> str:
-    """Say for people how far a line or record goes over the limit."""
+    """Describe by how much a line or record exceeds the limit."""
     return f"{size / 2**20:.1f} MiB; max_line_bytes allows {max_bytes / 2**20:.1f} MiB"

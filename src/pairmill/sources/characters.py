@@ -1,4 +1,4 @@
-"""Characters that no reader sees and that no dataset, log or terminal should hold."""
+"""Invisible characters, which no dataset, log or terminal should contain."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _JOINERS = re.compile(
 
 
 def strip_hidden(text: str) -> str:
-    r"""Return ``text`` in NFC, its lines ended by ``\n``, without hidden characters.
+    r"""Return ``text`` in NFC, with lines ending in ``\n``, without hidden characters.
 
-    Control characters (but ``\n`` and ``\t``), terminal escapes, zero-width and bidirectional
-    marks, and surrogates are gone; a no-break space is a space. What people can see stays.
+    Control characters (except ``\n`` and ``\t``), terminal escapes, zero-width and bidirectional
+    marks, and surrogates are removed; a no-break space becomes a space. Visible characters stay.
     """
     if not text.isascii():
         return _strip_hidden(text)
@@ -54,7 +54,7 @@ def _strip_hidden(text: str) -> str:
 
 
 def _break_lines(text: str) -> str:
-    r"""Take terminal escapes out, and end each line by ``\n``."""
+    r"""Remove terminal escapes, and end each line with ``\n``."""
     if "\x1b" in text:
         text = _ESCAPES.sub("", text)
     if "\r" in text:
@@ -66,7 +66,7 @@ def _break_lines(text: str) -> str:
 
 
 def strip_surrogates(text: str) -> str:
-    """Return ``text`` without lone surrogates, which JSON may carry and UTF-8 may not."""
+    """Return ``text`` without lone surrogates, which JSON can contain and UTF-8 cannot."""
     if text.isascii():
         return text
     try:

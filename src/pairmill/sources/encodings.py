@@ -1,7 +1,7 @@
 """Decodes bytes: by byte order mark, as UTF-8, as declared, else by detection.
 
-Labels mean what browsers take them for (WHATWG Encoding Standard): ``gb2312`` is read as GB 18030,
-``iso-8859-1`` as Windows-1252, because that is what pages with these labels are written in.
+Labels are interpreted as browsers do (WHATWG Encoding Standard): ``gb2312`` is read as GB 18030,
+``iso-8859-1`` as Windows-1252, because that is how pages with these labels are really encoded.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ _LETTERS = tuple(
 
 
 class Decoded(NamedTuple):
-    """A text, its encoding, and the number of invalid places."""
+    """A text, its encoding, and the number of undecodable places."""
 
     text: str
     encoding: str
@@ -86,10 +86,10 @@ class Decoded(NamedTuple):
 def decode(  # noqa: C901, PLR0911 (a ladder of guesses, the surest first)
     data: bytes, declared: str = ""
 ) -> Decoded | None:
-    """Return the text; None: it is in no encoding that can be told.
+    """Return the text; None if its encoding cannot be determined.
 
     Valid UTF-8 is UTF-8 whatever is declared. A declared encoding is used if it fits; else it is
-    detected, and UTF-8 with single broken places stays UTF-8.
+    detected, and UTF-8 with a few broken places stays UTF-8.
     """
     for mark, encoding in MARKS:
         if data.startswith(mark):
@@ -135,10 +135,10 @@ def declared_in_page(head: bytes) -> str:
 
 
 def mend(text: str) -> str:
-    """Return a text that was UTF-8 and read as a single-byte encoding as it was meant.
+    """Repair a UTF-8 text that was decoded as a single-byte encoding (mojibake).
 
-    Only where that explains the whole of it: a text that shows such characters, beside others that
-    are right, stays as it is.
+    Only if that explains the whole text: a text that merely shows such characters, next to others
+    that are correct, is left alone.
     """
     if text.isascii() or not _MISREAD.search(text):
         return text
@@ -149,9 +149,9 @@ def mend(text: str) -> str:
 
 
 def sniff_utf16(head: bytes) -> str:
-    """Tell UTF-16 without a mark by where its zero bytes are, or by its letters; empty: it is not.
+    """Detect UTF-16 without a byte order mark by its zero bytes or its letters; empty: it is not.
 
-    Of scripts without a zero byte, the other bytes look like control characters here and there.
+    In scripts without zero bytes, other bytes occasionally look like control characters.
     """
     pairs = len(head) // 2
     if pairs < _LEAST_BYTES // 2:
@@ -191,7 +191,7 @@ def _replacing(data: bytes, encoding: str) -> Decoded:
 
 
 def _switched(data: bytes) -> Decoded | None:
-    """Return a text that switches character sets by escapes, all of it in bytes of ASCII."""
+    """Decode a text that switches character sets by escapes and is all ASCII bytes."""
     for escape, encoding in _SWITCHES:
         if escape.search(data):
             try:
@@ -212,10 +212,10 @@ def _codec(label: str) -> str:
 
 
 def _detect(data: bytes) -> Decoded | None:
-    """Choose among what charset-normalizer thinks possible; None: nothing is.
+    """Choose among the encodings that charset-normalizer considers possible, or None.
 
-    It comes with HTTP clients, and judges by noise; of single-byte encodings for the same script it
-    often takes the wrong one. There the shape of the words decides.
+    It judges by noise, and often confuses single-byte encodings for the same script. Between those,
+    the shape of the words decides.
     """
     if len(data) < _LEAST_BYTES:
         return None
@@ -240,9 +240,9 @@ def _detect(data: bytes) -> Decoded | None:
 
 
 def _shape(sample: bytes, codec: str) -> float:
-    """Return the share of words outside ASCII that are spelled as people spell them.
+    """Return the share of non-ASCII words that are plausibly spelled.
 
-    That is: of one script, in lower case, with a capital at most at the front.
+    That is: in one script and in lower case, with at most an initial capital.
     """
     text = sample.decode(codec, "ignore")
     words = [word for word in _WORDS.findall(text) if not word.isascii()]
@@ -274,7 +274,7 @@ def _fit(sample: bytes, codec: str) -> float:
 
 
 def _as_western(data: bytes) -> Decoded | None:
-    """Read Windows-1252, if the bytes above ASCII are few, and in the place of letters."""
+    """Decode as Windows-1252, if there are few non-ASCII bytes and they stand for letters."""
     high = sum(byte > 0x7F for byte in data)  # noqa: PLR2004
     controls = sum(byte < 0x20 and byte not in (9, 10, 12, 13) for byte in data)  # noqa: PLR2004
     if controls or high > 0.3 * len(data):

@@ -1,8 +1,8 @@
-"""Main function of the process that extracts text from hostile bytes, and may crash on them.
+"""Main function of the process that extracts text from hostile bytes, on which it may crash.
 
-`pairmill.sources.extractors` starts it. Tasks come through the first of its two descriptors, each
-with the time that it may take; by the second leaves a word that it is ready, then the replies. It
-ends when no more tasks can come.
+Started by `pairmill.sources.extractors`. Tasks arrive on the first of its two descriptors, each
+with a time limit; on the second it reports that it is ready, then sends replies. It exits when the
+task pipe is closed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pairmill.sources.article import Article  # noqa: TC001 (msgspec reads the annotations)
-from pairmill.sources.frames import BrokenFrameError, read_bytes, read_frame, write_frame
+from pairmill.sources.notes import Article  # noqa: TC001 (msgspec reads the annotations)
+from pairmill.sources.processes import BrokenFrameError, read_bytes, read_frame, write_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,12 +33,12 @@ _MOST_FRAMES = 5000  # pages nest; the parsers of their trees recurse
 
 
 class Task(Struct, frozen=True, array_like=True):
-    """Bytes to extract text from; they follow.
+    """Header of a task; the bytes to extract text from follow it.
 
     Attributes:
-        entry: ``module:function`` of ours, which takes bytes and returns articles.
-        processor_s: Seconds of processor time that it may take.
-        wall_s: Seconds by the clock.
+        entry: ``module:function`` in pairmill that takes bytes and returns articles.
+        processor_s: Limit of processor time, in seconds.
+        wall_s: Limit of elapsed time, in seconds.
     """
 
     entry: str
@@ -48,10 +48,10 @@ class Task(Struct, frozen=True, array_like=True):
 
 
 class Extracted(Struct, frozen=True, array_like=True):
-    """Result of a task: articles, or why there are none.
+    """Result of a task: articles, or the reason why there are none.
 
     Attributes:
-        missing: Why a library cannot be loaded; empty: all can.
+        missing: Why a library cannot be loaded; empty if none is missing.
     """
 
     articles: list[Article] = []
@@ -60,7 +60,7 @@ class Extracted(Struct, frozen=True, array_like=True):
 
 
 def main() -> int:
-    """Serve until there are no more tasks."""
+    """Process tasks until there are no more."""
     for number in (*_DEADLINES, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)  # its parent may have left them ignored
     logging.disable(logging.CRITICAL)  # libraries log pieces of what they read
@@ -113,7 +113,7 @@ def _set_timers(processor_s: float, wall_s: float) -> None:
 
 
 def _be_silent() -> None:
-    """Keep what documents make a library print from filling a disk."""
+    """Discard library output, with which a document could fill the disk."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)

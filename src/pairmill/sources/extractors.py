@@ -1,8 +1,8 @@
 """Extracts text from hostile bytes, in processes that may be killed: one per core.
 
-A task that takes too long or too much memory, or crashes a library, ends its process and is
-reported; the next task starts a new one. Results come in the order of the tasks, and only a few
-tasks wait: the reader is slowed down accordingly.
+If a task takes too long, uses too much memory or crashes a library, its process ends, the task is
+reported, and the next task starts a new process. Results come in the order of the tasks. The queue
+is short, so a slow extraction slows the reader down.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Self
 
 from pairmill.errors import StoppedError
 from pairmill.sources.extractor_process import Extracted, Task
-from pairmill.sources.frames import BrokenFrameError, read_frame, write_frame
-from pairmill.sources.processes import Process
+from pairmill.sources.processes import BrokenFrameError, Process, read_frame, write_frame
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from pairmill.sources.article import Article
+    from pairmill.sources.notes import Article
 
 __all__ = ["ExtractionError", "Extractors"]
 
@@ -29,7 +28,7 @@ _WALL_TIMES = 30  # as long as the processor time: a page that is waiting, on a 
 
 
 class ExtractionError(Exception):
-    """Bytes that give no article; ``reason`` is a few stable words, ``missing`` a module's name."""
+    """No article in these bytes; ``reason`` is a few stable words, ``missing`` a module's name."""
 
     def __init__(self, reason: str, detail: str, missing: str = "") -> None:
         super().__init__(detail)
@@ -38,16 +37,16 @@ class ExtractionError(Exception):
 
 
 class Extractors:
-    """Takes articles out of bytes, some at a time; use it in ``with``.
+    """Extracts articles from bytes, several at a time; use it in ``with``.
 
-    Processes are started as tasks come, and again where a document has ended one.
+    Processes are started on demand, and restarted after a document has ended one.
 
     Attributes:
-        width: How many tasks are worked on at the same time.
+        width: Number of tasks processed at the same time.
     """
 
     def __init__(self, page_s: float, processes: int = 1) -> None:
-        """Take how many seconds of processor time a task may cost, and how many processes."""
+        """Set the processor time per task in seconds, and the number of processes."""
         self.width = processes
         self._page_s = page_s
         self._wall_s = _WALL_TIMES * page_s
@@ -58,10 +57,10 @@ class Extractors:
         self._is_closed = False
 
     def extract(self, entry: str, data: bytes) -> list[Article]:
-        """Return the articles; ``entry`` is our ``module:function`` that finds them.
+        """Return the articles; ``entry`` is the ``module:function`` that extracts them.
 
         Raises:
-            ExtractionError: There is no article to be had.
+            ExtractionError: There is no article.
             StoppedError: No process can be started now.
         """
         process = self._process()
@@ -80,13 +79,13 @@ class Extractors:
         return reply.articles
 
     def submit(self, entry: str, data: bytes) -> Future[list[Article]]:
-        """Begin what `extract` does; the result raises what it raises."""
+        """Start an extraction; the result raises what `extract` would."""
         if self._threads is None:
             self._threads = ThreadPoolExecutor(self.width, thread_name_prefix="extract")
         return self._threads.submit(self.extract, entry, data)
 
     def close(self) -> None:
-        """End all processes, and with them whatever is worked on."""
+        """End all processes, together with the tasks in progress."""
         with self._lock:
             self._is_closed = True
             processes = list(self._processes)

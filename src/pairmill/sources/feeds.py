@@ -1,7 +1,7 @@
 """XML with articles: WordPress exports (WXR), RSS, Atom, and dumps of MediaWiki.
 
-The file is parsed as it is read, element by element, and what was read is forgotten. Declared
-entities are not followed.
+The file is parsed while it is read, element by element, and parsed elements are discarded. Declared
+entities are not resolved.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MOST_DEPTH = 200
 
 
 def _looks_like_feed(head: bytes) -> bool:
-    """Return whether the first bytes open a feed."""
+    """Return whether the first bytes look like a feed."""
     start = head[:4096].lower()
     return start.lstrip().startswith(b"<") and any(root in start for root in _ROOTS)
 

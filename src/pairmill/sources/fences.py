@@ -18,10 +18,10 @@ _TABLE = re.compile(
 
 
 def fenced_ranges(text: str) -> list[tuple[int, int]]:
-    """Return where fenced code begins and ends: from its opening fence to the end of its closing.
+    """Return the ranges of fenced code, from the opening fence to the end of the closing one.
 
-    A fence may open in a list item or after text. An unclosed one ends at the next heading, or
-    with the text. A row of tildes under a line of text underlines it.
+    A fence may open in a list item or after text. An unclosed one ends at the next heading or at
+    the end of the text. A row of tildes under a line of text is an underline, not a fence.
     """
     # One character is found faster than three, and most texts have neither.
     if ("`" not in text or "```" not in text) and ("~" not in text or "~~~" not in text):
@@ -42,9 +42,9 @@ def fenced_ranges(text: str) -> list[tuple[int, int]]:
 
 
 class _Marks:
-    """Positions of runs of three and more marks. Queried in the text's order, it scans each once.
+    """Positions of runs of three or more marks. If queried in text order, each is scanned once.
 
-    They are found by their characters, in a tenth of the time that the pattern takes.
+    Searching for the characters takes a tenth of the time of the pattern.
     """
 
     def __init__(self, text: str) -> None:
@@ -52,7 +52,7 @@ class _Marks:
         self._next = dict.fromkeys(("```", "~~~"), -1)
 
     def after(self, position: int) -> re.Match[str] | None:
-        """Return the first one that begins at a position or after it."""
+        """Return the first one that begins at or after a position."""
         for run, at in self._next.items():
             if at < position:
                 found = self._text.find(run, position)
@@ -61,7 +61,7 @@ class _Marks:
 
 
 class _Closings:
-    """Positions of closing fences. Queried in the text's order, it scans once per length."""
+    """Positions of closing fences. If queried in text order, it scans once per length."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -69,7 +69,7 @@ class _Closings:
         self._at: dict[tuple[str, int], int] = {}
 
     def after(self, position: int, mark: str, length: int) -> tuple[int, int] | None:
-        """Return start and end of the first one from ``position`` on that is long enough."""
+        """Return start and end of the first one from ``position`` that is long enough."""
         found = self._all.get(mark)
         if found is None:
             marks = _CLOSING[mark].finditer(self._text)
@@ -82,7 +82,7 @@ class _Closings:
 
 
 def _end_of(text: str, mark: re.Match[str], line_end: int, closings: _Closings) -> int:
-    """Return where the code of a fence ends; -1: the mark opens none."""
+    """Return where the code of a fence ends; -1 if the mark opens none."""
     sign, info = mark[0][0], text[mark.end() : line_end]
     line_start = text.rfind("\n", 0, mark.start()) + 1
     before = text[line_start : mark.start()]
@@ -114,10 +114,10 @@ def _is_underline(text: str, line_start: int) -> bool:
 
 
 def part_long_blocks(text: str, most: int) -> str:
-    """Return the text with its code blocks and tables parted so that each part fits a chunk.
+    """Split long code blocks and tables of a text into parts that fit into a chunk.
 
-    Parts end at line ends, at blank lines where these are near; each has the fence, or the header
-    of the table. A block that has a line over ``most`` characters is left as it is.
+    Parts end at line ends, preferably at blank lines; each repeats the fence or the table's header.
+    A block with a line longer than ``most`` characters is left unchanged.
     """
     if len(text) <= most:
         return text
@@ -158,7 +158,7 @@ def _parted_table(block: str, most: int) -> str:
 
 
 def _parts(lines: list[str], room: int) -> list[str]:
-    """Fill parts with lines up to ``room`` characters; none where a line alone is longer."""
+    """Fill parts with lines up to ``room`` characters; none if a single line is longer."""
     if room < 1 or any(len(line) > room for line in lines):
         return []
     parts: list[str] = []
@@ -180,7 +180,7 @@ def _parts(lines: list[str], room: int) -> list[str]:
 
 
 def _blank_near_end(lines: list[str]) -> int:
-    """Return before which line to cut: a blank one in the last third, else after the last."""
+    """Return the line to cut before: a blank one in the last third, else after the last."""
     for at in range(len(lines) - 1, 2 * len(lines) // 3, -1):
         if not lines[at].strip():
             return at

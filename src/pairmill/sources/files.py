@@ -1,4 +1,4 @@
-"""Finds the input files: each input as given, folders in a fixed order."""
+"""Finds input files: inputs in the given order, folders in a fixed order."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ _NO_DOCUMENTS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file to read, and its name for people; without ``path`` and ``remote`` standard input."""
+    """A file to read, with a display name; standard input if without ``path`` and ``remote``."""
 
     path: Path | None
     label: str
@@ -111,14 +111,14 @@ def check_inputs(
     *,
     may_be_empty: bool = False,
 ) -> None:
-    """Check every input before the first is read, so that mistakes are reported at once.
+    """Check every input before reading the first, to report mistakes at once.
 
-    With ``may_be_empty``, a folder need not hold a file yet.
+    With ``may_be_empty``, a folder may still be empty.
 
     Raises:
-        ConfigError: A format of the user's own cannot be loaded.
-        InputError: One is not there, cannot be read, is no file or folder, or is a folder without a
-            single file that may hold a document.
+        ConfigError: A user's own format cannot be loaded.
+        InputError: One does not exist, cannot be read, is neither file nor folder, or is a folder
+            without any file that may hold a document.
     """
     if not inputs:
         raise InputError("no input given: name files, folders, or - for standard input")
@@ -131,10 +131,10 @@ def check_inputs(
 
 
 def find_files(inputs: tuple[str, ...], output: Path, watch: Watch) -> Iterator[FoundFile]:
-    """Yield the files of all inputs, as given; those of a folder by name, depth first.
+    """Yield the files of all inputs in the given order; those of a folder by name, depth first.
 
-    In folders, hidden files and the run's own output are skipped; files of unknown kinds and links
-    out of the folder are reported.
+    In folders, hidden files and the run's own output are skipped; files of unknown types and links
+    that lead out of the folder are reported.
     """
     for given in inputs:
         if given == STANDARD_INPUT:
@@ -192,7 +192,7 @@ def _check_folder(
 
 
 def _walk(folder: str, root: Path, output: Path, watch: Watch) -> Iterator[FoundFile]:
-    """Yield the files below a folder, depth first; how deep they lie costs no stack."""
+    """Yield the files below a folder, depth first, without recursion."""
     waiting: list[Iterator[os.DirEntry[str]]] = [_entries(folder, watch)]
     while waiting:
         entry = next(waiting[-1], None)
@@ -222,7 +222,7 @@ def _entries(folder: str, watch: Watch) -> Iterator[os.DirEntry[str]]:
 
 
 def _problem(entry: os.DirEntry[str], root: Path) -> tuple[str, str] | None:
-    """Say why an entry of a folder is not read; None: it is."""
+    """Return why an entry of a folder is not read; None if it is."""
     if entry.is_symlink():
         target = Path(os.path.realpath(entry.path))
         if not target.is_relative_to(root):

@@ -1,4 +1,4 @@
-"""HTML pages: the article as Markdown, without everything around it; see `pages`."""
+"""HTML pages: the article as Markdown, without its surroundings; see `pages`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pairmill.records import Document, digest
 from pairmill.sources.base import SourceFormat
 
 if TYPE_CHECKING:
-    from pairmill.sources.article import Article
     from pairmill.sources.base import Deferred, Documents, Opener
+    from pairmill.sources.notes import Article
 
 __all__ = ["HTML", "has_entities", "looks_like_html", "read_html", "read_page", "read_page_bytes"]
 
@@ -84,7 +84,7 @@ HTML = SourceFormat(
 
 
 def read_page(document: Document, where: str, opener: Opener) -> Deferred | None:
-    """Return a record whose text is HTML with the text as Markdown; its own title and so on win."""
+    """Convert a record whose text is HTML to Markdown; the record's own title, author etc. win."""
     if not HTML.is_usable():
         opener.skip(where, "extra not installed", HTML.advice())
         return None
@@ -96,7 +96,7 @@ def read_page(document: Document, where: str, opener: Opener) -> Deferred | None
 
 
 def read_page_bytes(document: Document, data: bytes, where: str, opener: Opener) -> Deferred:
-    """Return a page as it was sent, with what is known of it; its id is the text's digest."""
+    """Convert a page as it was sent, with known metadata; its id is the text's digest."""
 
     def make(article: Article) -> Document:
         return _filled(replace(document, id=digest(article.text)), article)

@@ -1,8 +1,8 @@
-"""Documents in the memory of a Python program, written to a file so that a later start finds them.
+"""Writes documents that a Python program holds in memory to a file, for later starts to find.
 
-A run is resumed by reading its input again, in another process and perhaps on another day. So
-documents in memory become a JSONL file beside the run folder, ``NAME-documents.jsonl``: the same
-documents give the same bytes, and it can be used as input on the command line as well.
+A run is resumed by reading its input again, in another process and perhaps on another day. For
+that, documents in memory become a JSONL file beside the run folder, ``NAME-documents.jsonl``. The
+same documents give the same bytes, and the file can also be an input on the command line.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ Given: TypeAlias = "str | os.PathLike[str] | Iterable[Any]"
 
 
 def as_paths(inputs: Iterable[Given], output: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Name every input as a path, and write down what is none.
+    """Return all inputs as paths; write those that are not to a file.
 
     Args:
-        inputs: Paths, or documents. Of a dict, the text and what is beside it are found as in a
-            JSON file; see docs/sources.md.
+        inputs: Paths or documents. Text and metadata of a dict are found as in a JSON file; see
+            docs/sources.md.
         output: The run folder.
 
     Raises:
-        UsageError: One is neither a path nor holds documents.
+        UsageError: One is neither a path nor a container of documents.
         StorageError: The disk refused.
     """
     paths: list[str] = []
@@ -98,7 +98,7 @@ def _put_back(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
 
 
 def _write_down(file: Path, groups: Iterable[Iterator[Any]]) -> None:
-    """Write all records as lines; a file that says the same already is left as it is."""
+    """Write all records as lines; a file with the same content is left alone."""
     draft: Path | None = None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

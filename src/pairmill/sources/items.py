@@ -1,7 +1,7 @@
-"""JSON files: a list, an object that wraps a list, one object, or several in a row; streamed.
+"""JSON files, streamed: a list, an object that wraps a list, one object, or several in a row.
 
 The list is never decoded as a whole. A scanner splits it into items, which are decoded one by one,
-so that memory is bounded by the longest item and a broken item does not affect the others.
+which bounds memory by the longest item, and keeps a broken item from affecting the others.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LINE = re.compile(rb"[^\n]*+")
 
 
 def read_items(opener: Opener) -> Documents:
-    """Yield a document for each item; one that gives none is reported by its number."""
+    """Yield a document for each item; items without one are reported by number."""
     decoder = Decoder(opener)
     number = 0
     for item in cut_items(opener.stream, opener.max_bytes, _WHOLE_BYTES):
@@ -62,13 +62,13 @@ JSON = SourceFormat("JSON", (".json",), read_items, is_text=True)
 
 
 def cut_items(stream: Stream, max_bytes: int, whole_bytes: int = 0) -> Iterator[Item]:
-    """Cut JSON into the bytes of its items, without decoding them.
+    """Split JSON into the bytes of its items, without decoding them.
 
     Items are the elements of a top-level list, those of the lists under known keys
-    (``artifact_data``, ``data`` ...) of a top-level object, else top-level objects. Of an item over
-    ``max_bytes`` its size is given, and no more of it than that is ever held. A top-level
-    object that ends within ``whole_bytes`` is one item whatever it wraps: who sees all of it can
-    tell better.
+    (``artifact_data``, ``data`` ...) of a top-level object, else top-level objects. For an item
+    over ``max_bytes`` its size is yielded, and no more than that is ever held. A top-level object
+    that ends within ``whole_bytes`` is one item whatever it wraps, since the caller can then look
+    at all of it.
     """
     tape = _Tape(stream, max_bytes)
     while opener := tape.pass_over(_SPACE):
@@ -87,7 +87,7 @@ def cut_items(stream: Stream, max_bytes: int, whole_bytes: int = 0) -> Iterator[
 
 
 def _cut_list(tape: _Tape) -> Iterator[Item]:
-    """Cut the elements of a list whose bracket was just passed, up to its end."""
+    """Split off the elements of a list whose opening bracket was just passed."""
     while opener := tape.pass_over(_SPACE):
         if opener == b"]":
             tape.at += 1
@@ -105,7 +105,7 @@ def _cut_list(tape: _Tape) -> Iterator[Item]:
 
 
 def _cut_object(tape: _Tape) -> Iterator[Item]:
-    """Cut a top-level object: itself one item, or, where it wraps lists, their elements."""
+    """Split a top-level object: one item itself, or the elements of the lists that it wraps."""
     tape.mark()
     depth = 0
     is_wrapper = False
@@ -150,15 +150,15 @@ class _Tape:
         self.at = 0
 
     def mark(self) -> None:
-        """Begin an item at the cursor."""
+        """Start an item at the cursor."""
         self._mark, self._forgotten = self.at, 0
 
     def unmark(self) -> None:
-        """Give the item in work up."""
+        """Abandon the current item."""
         self._mark, self._forgotten = -1, 0
 
     def marked_bytes(self) -> int:
-        """Say how long the item in work is up to the cursor."""
+        """Return the length of the current item up to the cursor."""
         return self.at - self._mark + self._forgotten
 
     def take(self) -> bytes | int:
@@ -169,7 +169,7 @@ class _Tape:
         return item
 
     def before(self, size: int) -> bytes:
-        """Return what is right before the cursor."""
+        """Return the byte before the cursor."""
         return bytes(self._buffer[max(0, self.at - size) : self.at])
 
     def is_empty(self) -> bool:
@@ -177,11 +177,11 @@ class _Tape:
         return self.marked_bytes() == 0
 
     def next_is(self, byte: bytes) -> bool:
-        """Skip white space, and return whether the next byte is this one."""
+        """Skip white space and return whether the next byte is this one."""
         return self.pass_over(_SPACE) == byte
 
     def pass_over(self, pattern: re.Pattern[bytes]) -> bytes:
-        """Move past what fits a ``[...]*+`` pattern; return the byte there, none at the end."""
+        """Move past what matches a ``[...]*+`` pattern; return the byte there, none at the end."""
         while True:
             match = pattern.match(self._buffer, self.at)
             self.at = match.end() if match else self.at
@@ -203,7 +203,7 @@ class _Tape:
                 return b""
 
     def pass_string(self) -> bool:
-        """Move past the end of a string whose opening quote was passed; False: it has none."""
+        """Move past the end of a string after its opening quote; False if it is unterminated."""
         while True:
             match = _STRING.match(self._buffer, self.at)
             self.at = match.end() if match else self.at
@@ -215,7 +215,7 @@ class _Tape:
                 return False
 
     def pass_value(self) -> bool:
-        """Move past a string, list or object that begins at the cursor; False: it has no end."""
+        """Move past the string, list or object at the cursor; False if it is unterminated."""
         depth = 0
         while hit := self.pass_structure():
             if hit in b"{[":
@@ -229,7 +229,7 @@ class _Tape:
         return False
 
     def ends_within(self, most: int) -> bool:
-        """Move past the value at the cursor, if it ends within so many bytes; else stay."""
+        """Move past the value at the cursor if it ends within this many bytes; else stay."""
         if not most:
             return False
         self.mark()

@@ -1,4 +1,4 @@
-"""JSON Lines: one record per line, whatever the lines hold."""
+"""JSON Lines: one record per line, of any JSON type."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOOKED_AT_LINES = 20
 
 
 def read_lines(opener: Opener) -> Documents:
-    """Yield a document for each line; a line that gives none is reported by its number."""
+    """Yield a document for each line; lines without one are reported by number."""
     head, opener.stream = take_head(opener.stream)
     before = opener.first_line - 1 if opener.first_line else 0
     if not opener.first_line and is_one_value(head):
@@ -47,7 +47,7 @@ def read_lines(opener: Opener) -> Documents:
 
 
 def is_one_value(head: bytes) -> bool:
-    """Return whether a file is one JSON value over several lines, so that no line is a record."""
+    """Return whether a file is one JSON value over several lines instead of a record per line."""
     start = head.lstrip()
     if not start.startswith((b"{", b"[")):
         return False
@@ -78,10 +78,10 @@ JSON_LINES = SourceFormat(
 
 
 def cut_lines(stream: Stream, max_bytes: int) -> Iterator[tuple[int, bytes | int]]:
-    r"""Yield each line's number, from 1, and its bytes without the ``\n``.
+    r"""Yield each line's number, from 1, and its bytes without ``\n``.
 
-    Only ``\n`` ends a line. Of a line over ``max_bytes`` its length is given instead, and no more
-    of it than that is ever held.
+    Only ``\n`` ends a line. For a line over ``max_bytes`` its length is yielded instead, and no
+    more than that is ever held.
     """
     number = 1
     parts: list[bytes] = []

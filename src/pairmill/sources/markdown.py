@@ -1,6 +1,6 @@
 """Markdown as sites write it: front matter, Liquid, shortcodes, components, raw HTML.
 
-Everything here leaves code alone: fenced blocks, and spans between backticks.
+Code is never changed: neither fenced blocks nor spans between backticks.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ _MARKED = re.compile(rf"{_MARKER}(\d+){_MARKER}")
 
 
 class FrontMatter(NamedTuple):
-    """What front matter says of a document."""
+    """Metadata from front matter."""
 
     title: str | None = None
     author: str | None = None
@@ -138,9 +138,9 @@ class FrontMatter(NamedTuple):
 
 
 def split_front_matter(text: str, *, json_too: bool = False) -> tuple[FrontMatter, str]:
-    """Return the facts of a block of YAML, TOML or (in Markdown) JSON at the top, and the rest.
+    """Return the metadata of a YAML, TOML or (in Markdown) JSON block at the top, and the rest.
 
-    The block is cut off whatever it says, if it is a mapping; a text between two rules stays.
+    The block is removed if it is a mapping; text between two horizontal rules stays.
     """
     if match := _YAML.match(text):
         known = _from_yaml(match[1])
@@ -166,13 +166,13 @@ def was_cut_alike(text: str, rest: str) -> bool:
 
 
 def first_heading(text: str) -> str | None:
-    """Return the title that a text begins with; None: it begins with something else."""
+    """Return the title that a text begins with, or None."""
     heading = _FIRST_HEADING.match(text)
     return heading[1].rstrip("# \r\t") if heading else None
 
 
 def resolve_templates(text: str, facts: FrontMatter, *, is_mdx: bool = False) -> str:
-    """Return Markdown without the marks of site generators; what they wrap stays."""
+    """Remove the markup of site generators; the text inside it stays."""
     marks = sum(map(text.count, _MARKS))
     if (not marks and not is_mdx) or marks > _MOST_MARKS or len(text) > _MOST_RESOLVED_CHARS:
         return text
@@ -209,9 +209,9 @@ def resolve_templates(text: str, facts: FrontMatter, *, is_mdx: bool = False) ->
 
 
 def dissolve_boxes(text: str) -> str:
-    """Return Markdown with the boxes and tabs of MkDocs at the margin: their title, their text.
+    """Convert boxes and tabs of MkDocs to plain Markdown: title, then text, not indented.
 
-    Such as ``!!! note "Title"`` over lines that are indented by four spaces, code among them.
+    For example ``!!! note "Title"`` above lines indented by four spaces, which may hold code.
     """
     if not _BOX.search(text):
         return text
@@ -291,7 +291,7 @@ def _from_yaml(block: str) -> FrontMatter | None:
 
 
 def _from_lines(block: str) -> FrontMatter | None:
-    """Read ``name: value`` lines of a block that is no YAML; None: it has no known name."""
+    """Read ``name: value`` lines of a block that is not YAML; None if it has no known name."""
     known: dict[str, str] = {}
     for line in block.split("\n"):
         if field := _FIELD.match(line):

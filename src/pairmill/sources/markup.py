@@ -118,7 +118,7 @@ def _skip_options(lines: list[str], at: int) -> int:
 
 
 def _skip_block(lines: list[str], at: int, indent: int) -> int:
-    """Return where an indented block ends."""
+    """Return the line at which an indented block ends."""
     while at < len(lines) and (not lines[at].strip() or _indent(lines[at]) > indent):
         at += 1
     return at
@@ -133,7 +133,7 @@ def _copy_block(
     *,
     skip_options: bool = False,
 ) -> int:
-    """Copy an indented block as fenced code; return where it ends."""
+    """Copy an indented block as fenced code; return the line at which it ends."""
     if skip_options:
         at = _skip_options(lines, at)
     end = _skip_block(lines, at, indent)

@@ -44,7 +44,7 @@ def read_mbox(opener: Opener) -> Documents:
 
 
 def read_mail(opener: Opener) -> Documents:
-    """Yield the message, or the page that was saved as one."""
+    """Yield the message, or the web page that was saved as one."""
     data = opener.read_all()
     if data is not None:
         found = _message(data, "", opener)
@@ -53,7 +53,7 @@ def read_mail(opener: Opener) -> Documents:
 
 
 def read_subtitles(opener: Opener) -> Documents:
-    """Yield what is said as one text, in paragraphs, without numbers and times."""
+    """Yield the spoken text in paragraphs, without numbers and times."""
     text = decode_whole(opener)
     if text is None:
         return

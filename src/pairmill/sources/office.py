@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from pairmill.records import Document, digest
-from pairmill.sources.article import Article
+from pairmill.sources.notes import Article
 
 if TYPE_CHECKING:
     from pairmill.sources.base import Documents, Opener
@@ -46,7 +46,7 @@ _RUNNING_SHARE = 0.5
 
 
 def docx(data: bytes) -> list[Article]:
-    """Return a Word document's text: mammoth makes HTML of it, our reader Markdown of that."""
+    """Return a Word document's text: mammoth converts it to HTML, our page reader to Markdown."""
     import mammoth  # noqa: PLC0415 (an extra)
 
     from pairmill.sources.pages.article import extract_fragment  # noqa: PLC0415
@@ -61,7 +61,7 @@ def docx(data: bytes) -> list[Article]:
 
 
 def pptx(data: bytes) -> list[Article]:
-    """Return the slides' text in their order, each under its number."""
+    """Return the text of the slides in order, each under its number."""
     archive = _check(zipfile.ZipFile(io.BytesIO(data)))
     names = [name for name in archive.namelist() if re.fullmatch(r"ppt/slides/slide\d+\.xml", name)]
     parts = []
@@ -79,7 +79,7 @@ def pptx(data: bytes) -> list[Article]:
 
 
 def odt(data: bytes) -> list[Article]:
-    """Return an OpenDocument text."""
+    """Return the text of an OpenDocument file."""
     archive = _check(zipfile.ZipFile(io.BytesIO(data)))
     tree = _xml(archive, "content.xml")
     parts: list[str] = []
@@ -154,7 +154,7 @@ def pdf(data: bytes) -> list[Article]:
 
 
 def _without_running_lines(pages: list[str]) -> list[list[str]]:
-    """Return each page's lines without those at its edges that most pages share."""
+    """Remove lines at the edges of pages that most pages share."""
     lines = [[line.strip() for line in page.split("\n")] for page in pages]
     edges: Counter[str] = Counter()
     for page in lines:
@@ -178,7 +178,7 @@ def _edges(page: list[str]) -> set[int]:
 
 
 def _joined(lines: list[str]) -> str:
-    """Join lines that were broken by the width of the page; short ones end a paragraph."""
+    """Join lines that were broken by the page width; a short line ends a paragraph."""
     longest = max(map(len, lines), default=0)
     out: list[str] = []
     current: list[str] = []
@@ -194,7 +194,7 @@ def _joined(lines: list[str]) -> str:
 
 
 def _check(archive: zipfile.ZipFile) -> zipfile.ZipFile:
-    """Refuse an archive that grows beyond any document.
+    """Reject an archive that unpacks to more than any plausible document.
 
     Raises:
         ValueError: It does.
@@ -222,7 +222,7 @@ def _xml(archive: zipfile.ZipFile, name: str) -> Any:
 
 
 def _facts(data: bytes, text: str) -> Article:
-    """Add title and author of an Office document's properties."""
+    """Add title and author from an Office document's properties."""
     if not text.strip():
         return Article("", reason="no text")
     archive = zipfile.ZipFile(io.BytesIO(data))

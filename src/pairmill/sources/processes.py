@@ -1,4 +1,8 @@
-"""Starts Python child processes for reading, and limits what they get to know."""
+"""Our own child processes: how they are started, what they may know, and their messages.
+
+Data from a process that reads hostile pages is decoded as a given type and validated; anything else
+is a broken frame. Decoding runs no code and builds only the named type.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,105 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, suppress
-from pathlib import Path
+from contextlib import (
+    ExitStack,
+    suppress,
+)
+from pathlib import (
+    Path,
+)
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    TypeVar,
+)
 
-from pairmill.errors import InputError, StoppedError
-from pairmill.plain import plain
-from pairmill.startup import keyless_environment
+import msgspec
 
-__all__ = ["Process", "end_with_parent"]
+from pairmill.errors import (
+    InputError,
+    StoppedError,
+)
+from pairmill.plain import (
+    plain,
+)
+from pairmill.startup import (
+    keyless_environment,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "BrokenFrameError",
+    "Process",
+    "end_with_parent",
+    "read_bytes",
+    "read_frame",
+    "write_frame",
+]
+
+_NO_FRAME = "it sent something that is not a frame"
+_HEAD_BYTES = 8
+_MOST_BYTES = 2**32  # eight printed characters, read as a length, say far more
+_MOST_PARTS = 1024  # IOV_MAX
+
+T = TypeVar("T")
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class BrokenFrameError(EOFError):
+    """The other process ended within or before a frame; with a text, it sent something else."""
+
+
+def write_frame(descriptor: int, value: Any, blobs: Sequence[bytes] = ()) -> None:
+    """Write a value as MessagePack, then raw bytes.
+
+    Raises:
+        OSError: The reader is gone.
+    """
+    body = _encode(value)
+    parts = [len(body).to_bytes(_HEAD_BYTES, "big"), body, *blobs]
+    for start in range(0, len(parts), _MOST_PARTS):
+        some = parts[start : start + _MOST_PARTS]
+        sent = os.writev(descriptor, some)
+        if sent < sum(map(len, some)):
+            rest = memoryview(b"".join(some))[sent:]
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+
+
+def read_frame(descriptor: int, kind: type[T]) -> T:
+    """Return the next value, which must be of the given type.
+
+    Raises:
+        BrokenFrameError: The other process has ended, or sent no such value.
+    """
+    size = int.from_bytes(read_bytes(descriptor, _HEAD_BYTES), "big")
+    if size > _MOST_BYTES:
+        raise BrokenFrameError(_NO_FRAME)
+    body = read_bytes(descriptor, size)
+    try:
+        return msgspec.msgpack.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BrokenFrameError(_NO_FRAME) from None
+
+
+def read_bytes(descriptor: int, size: int) -> bytearray:
+    """Return exactly this many bytes.
+
+    Raises:
+        BrokenFrameError: The other process has ended.
+    """
+    data = bytearray(size)
+    rest = memoryview(data)
+    while rest:
+        count = os.readv(descriptor, [rest])
+        if not count:
+            raise BrokenFrameError
+        rest = rest[count:]
+    return data
+
 
 _FLAGS = (
     ("isolated", "-I"),
@@ -37,13 +132,13 @@ _LAST_WORDS_BYTES = 4096
 
 
 class Process:
-    """One of our modules in its own Python process, which communicates by frames.
+    """A module of pairmill in its own Python process, which communicates by frames.
 
-    Its ``main()`` is called with the numbers of two descriptors as arguments: where frames come
-    from, and where they go. Those are its alone: what a library prints is kept as its last words.
+    Its ``main()`` is called with two descriptor numbers as arguments: one to read frames from, one
+    to write them to. Output that a library prints goes elsewhere and is kept as its last words.
 
     Attributes:
-        inward: The descriptor to write to. It reads the end when this process is gone.
+        inward: The descriptor to write to. The child sees end of file when this process is gone.
         outward: The descriptor to read from.
     """
 
@@ -54,17 +149,19 @@ class Process:
         stdin: int | None = subprocess.DEVNULL,
         leads: bool = False,
         environment: tuple[str, ...] = (),
+        variables: Mapping[str, str] | None = None,
     ) -> None:
-        """Start it.
+        """Start the process.
 
         Args:
-            module: Its name.
+            module: Name of the module.
             stdin: As for ``subprocess``.
-            leads: Ctrl-C in the terminal does not reach it, and it ends with all that it started.
-            environment: Beginnings of the names of variables that it gets beside the usual ones.
+            leads: It leads its own session: Ctrl-C does not reach it, and its children end with it.
+            environment: Prefixes of the names of variables that it gets besides the usual ones.
+            variables: Further variables and their values.
 
         Raises:
-            InputError: It is not known which program Python is.
+            InputError: The path of the Python interpreter is unknown.
             StoppedError: No process can be started now.
         """
         self._leads = leads
@@ -79,7 +176,7 @@ class Process:
                         stdin=stdin,
                         stdout=self._words,
                         stderr=self._words,
-                        env=keyless_environment(environment),
+                        env=keyless_environment(environment) | dict(variables or {}),
                         pass_fds=(taken, given),
                         start_new_session=leads,
                     )
@@ -88,15 +185,15 @@ class Process:
             self._ours = ours.pop_all()
 
     def wait(self) -> int | None:
-        """Let it go once it has said all, so that it is no zombie; return what it ended with."""
+        """Wait for the process to exit after its last frame; return its exit status."""
         with suppress(subprocess.TimeoutExpired):
             return self._child.wait(_END_S)
         return None
 
     def end(self) -> int | None:
-        """Kill it unless it is gone, or about to be; return what it ended with.
+        """Kill the process unless it is exiting; return its exit status.
 
-        None: it did not even end then, as where a disk does not answer.
+        None if it did not end even then, for example because of a disk that does not respond.
         """
         code: int | None = self._child.returncode
         if code is None:
@@ -108,11 +205,11 @@ class Process:
         return code
 
     def close(self) -> None:
-        """Let go of the descriptors of a process that has ended."""
+        """Close the descriptors of a process that has ended."""
         self._ours.close()
 
     def last_words(self) -> str:
-        """Return the last line that it printed, harmless."""
+        """Return the last line that it printed, sanitized."""
         size = self._words.seek(0, os.SEEK_END)
         self._words.seek(max(0, size - _LAST_WORDS_BYTES))
         lines = self._words.read().decode("utf-8", "replace").split("\n")
@@ -126,9 +223,9 @@ class Process:
 
 
 def end_with_parent(lifeline: int, scratch: str | None = None) -> None:
-    """Wait until the pipe ends that only the parent holds open; then end, with all children.
+    """Wait until the parent's end of the pipe closes; then exit, with all children.
 
-    For a thread of a process that was started with ``leads``: it leads a session of its own. A
+    Run it in a thread of a process started with ``leads``, which leads its own session. The
     ``scratch`` folder is removed first.
     """
     while os.read(lifeline, 1):
@@ -146,7 +243,7 @@ def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
 
 
 def _python(module: str, *arguments: str) -> list[str]:
-    """Return the command that calls ``main()`` of a module, found where it would be found here."""
+    """Return the command that calls a module's ``main()`` with this process's import path."""
     if not sys.executable:
         raise InputError("sys.executable is empty, so the reading process cannot be started")
     entries = [entry for entry in sys.path if isinstance(entry, str)]  # import heeds no others
@@ -161,7 +258,7 @@ def _python(module: str, *arguments: str) -> list[str]:
 
 
 def _bury_orphans(group: int) -> None:
-    """Wait for what a killed process had started: it is ours where we are process 1."""
+    """Reap the children of a killed process, which are ours if we are process 1."""
     until = time.monotonic() + _END_S
     with suppress(ChildProcessError):
         while os.waitpid(-group, os.WNOHANG)[0] or time.monotonic() < until:

@@ -1,6 +1,6 @@
 """Converts a JSON record to a document: finds its text and its metadata.
 
-Understood without being told: the article format of the LLM Engineer's Handbook crawler
+Recognized automatically: the article format of the LLM Engineer's Handbook crawler
 (``content`` a string, or a mapping with ``Title``, ``Subtitle``, ``Content``, ``language``), the
 usual field names, lists of paragraphs, and plain strings. Field names are compared without case.
 """
@@ -76,7 +76,7 @@ _MAX_DEPTH = 2  # mappings within mappings that are searched
 
 
 class Decoder:
-    """Decodes the records of one input, and counts those that needed repair."""
+    """Decodes the records of one input, and counts the repaired ones."""
 
     def __init__(self, opener: Opener) -> None:
         self.opener = opener
@@ -86,11 +86,11 @@ class Decoder:
     def decode(self, raw: bytes) -> Any:
         """Return the value.
 
-        What the strict parser refuses is tried again with bad bytes replaced, and with the
-        lone surrogates, NaN and raw control characters that other writers let through.
+        What the strict parser rejects is tried again with bad bytes replaced, and allowing the lone
+        surrogates, NaN and raw control characters that other writers emit.
 
         Raises:
-            ValueError: It is no JSON; the text says where, on one line.
+            ValueError: It is not JSON; the message says where, on one line.
         """
         try:
             return orjson.loads(raw)
@@ -107,20 +107,20 @@ class Decoder:
         return value
 
     def _text_of(self, raw: bytes) -> str:
-        """Decode a record in whatever encoding, without a mark in front or a comma behind."""
+        """Decode a record in any encoding, without a byte order mark or a trailing comma."""
         raw = raw.strip().removeprefix(b"\xef\xbb\xbf").removesuffix(b",")
         decoded = None if raw.isascii() else decode(raw)
         return decoded.text if decoded else raw.decode("utf-8", "replace")
 
     def finish(self) -> None:
-        """Report how many records were mended."""
+        """Report the number of repaired records."""
         if self._mended:
             detail = f"{self._mended} records with bytes or escapes that are no valid text"
             self.opener.notice("characters replaced", detail)
 
 
 def read_record(raw: bytes, where: str, decoder: Decoder) -> Document | Deferred | None:
-    """Return the document of a record that wraps no others, or report why it has none."""
+    """Return the document of a record that does not wrap others, or report why there is none."""
     try:
         data = decoder.decode(raw)
     except ValueError as error:
@@ -132,7 +132,7 @@ def read_record(raw: bytes, where: str, decoder: Decoder) -> Document | Deferred
 def read_records(
     raw: bytes, mark: str, number: int, decoder: Decoder
 ) -> Iterator[tuple[int, Document | Deferred | None]]:
-    """Yield the documents of an item, which may wrap several records, each with its number."""
+    """Yield the documents of an item, which may wrap several numbered records."""
     where = f"{mark}{number}"
     try:
         data = decoder.decode(raw)
@@ -177,7 +177,7 @@ def _has_text(data: dict[str, Any], field: str | None) -> bool:
 
 
 def document_of(data: Any, where: str, decoder: Decoder) -> Document | Deferred | None:
-    """Return the document of a decoded record, or report why it has none."""
+    """Return the document of a decoded record, or report why there is none."""
     opener = decoder.opener
     if isinstance(data, str):
         data = {"text": data}
@@ -218,7 +218,7 @@ def document_of(data: Any, where: str, decoder: Decoder) -> Document | Deferred 
 
 
 def _date(data: dict[str, Any]) -> str | None:
-    """Return a record's date of publication, if it has one."""
+    """Return a record's publication date, if it has one."""
     if data.keys().isdisjoint(_DATE_FIELDS):
         return None
     for name in _DATE_FIELDS:
@@ -229,7 +229,7 @@ def _date(data: dict[str, Any]) -> str | None:
 
 
 def _license(data: dict[str, Any]) -> str | None:
-    """Find the licence of a record, in itself or in its metadata."""
+    """Find the licence of a record, in its fields or its metadata."""
     for level in (data, data.get("metadata"), data.get("meta")):
         if not isinstance(level, dict):
             continue
@@ -250,7 +250,7 @@ _Plan = tuple[str, str | None, tuple[str | None, ...], tuple[str, ...]]
 
 
 def _search(data: dict[str, Any], text_field: str | None) -> _Found | None:
-    """Look everywhere; None: there is no text."""
+    """Search everywhere; None if there is no text."""
     fields = _lower(data)
     text = find_text(fields, text_field)
     if text is None:
@@ -265,9 +265,9 @@ def _search(data: dict[str, Any], text_field: str | None) -> _Found | None:
 
 
 def _look_where_planned(data: dict[str, Any], decoder: Decoder) -> _Found | None:
-    """Look where a record with the same fields would have everything; None: it must be searched.
+    """Look where an earlier record with the same fields had everything; None: search instead.
 
-    The records of a file mostly look alike. Gives what a search gives, or nothing.
+    The records of a file mostly look alike. The result is that of a search, or none.
     """
     names = tuple(data)
     try:
@@ -300,7 +300,7 @@ def _look_where_planned(data: dict[str, Any], decoder: Decoder) -> _Found | None
 
 
 def _make_plan(data: dict[str, Any], text_field: str | None) -> _Plan | None:
-    """Say where things are in records with the fields of this one; None: nowhere certain."""
+    """Return where things are in records with these fields; None if that is not certain."""
     given = {name.casefold(): name for name in reversed(data)}
 
     def first(names: tuple[str, ...]) -> str | None:
@@ -315,9 +315,9 @@ def _make_plan(data: dict[str, Any], text_field: str | None) -> _Plan | None:
 
 
 def find_text(fields: Mapping[str, Any], wanted: str | None, depth: int = 0) -> str | None:
-    """Return the text of a record whose field names are in lower case; None: it has none.
+    """Return the text of a record whose field names are in lower case; None if it has none.
 
-    ``wanted`` names the field, with dots for a field in a field; then no other is looked at.
+    ``wanted`` names the field, with dots for nested fields; then no other field is considered.
     """
     if wanted is not None:
         return _text_of(_look_up(fields, wanted.casefold()))
@@ -344,7 +344,7 @@ def find_text(fields: Mapping[str, Any], wanted: str | None, depth: int = 0) -> 
 
 
 def _text_of_blocks(fields: Mapping[str, Any]) -> str:
-    """Return the text of a list of blocks, as editors and exports keep it."""
+    """Return the text of a list of blocks, as editors and exports store it."""
     for name in _BLOCK_FIELDS:
         value = fields.get(name)
         if isinstance(value, (list, dict)) and value:
@@ -378,7 +378,7 @@ def _text_of(value: Any, depth: int = 0) -> str | None:
 
 
 def _find(levels: list[dict[str, Any]], names: tuple[str, ...]) -> str | None:
-    """Return the first of the named fields that holds a name, in the record or one level down."""
+    """Return the first of the fields that holds a name, in the record or one level below."""
     for level in levels:
         for name in names:
             if name in level and (found := _name_in(level[name])):
@@ -393,7 +393,7 @@ def _find(levels: list[dict[str, Any]], names: tuple[str, ...]) -> str | None:
 
 
 def _name_in(value: Any) -> str | None:
-    """Return a name, the names of a list, or what an object (a person, rendered HTML) is called."""
+    """Return a name, the names in a list, or the name of an object (a person, rendered HTML)."""
     if isinstance(value, str):
         return value.strip() or None
     if isinstance(value, list):
@@ -422,7 +422,7 @@ def _source_id(fields: Mapping[str, Any]) -> str | None:
 
 
 def _name_of(value: Any) -> str | None:
-    """Return an id as one plain line; a long one by its digest."""
+    """Return an id as one plain line; a long one is replaced by its digest."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if isinstance(value, str) and (line := plain_line(value, 2 * _ID_MAX_CHARS)):

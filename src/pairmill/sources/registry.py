@@ -1,4 +1,4 @@
-"""Selects the format of an input: by the ending of its name, and by its first bytes."""
+"""Selects the format of an input by the ending of its name and by its first bytes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["FORMATS", "Formats", "ending_of", "read_input"]
 
 
 def _later(module: str, function: str) -> Callable[[Opener], Documents]:
-    """Return a reader whose module is loaded when the first input of its kind comes."""
+    """Return a reader whose module is loaded at the first input of its format."""
 
     def read(opener: Opener) -> Documents:
         reader = getattr(importlib.import_module(f"pairmill.sources.{module}"), function)
@@ -164,7 +164,7 @@ _MAX_LAYERS = 2  # gzip in gzip happens; deeper is a trick
 
 
 def ending_of(name: str) -> str:
-    """Return the ending that tells the format, in lower case and without ``.gz``; may be empty."""
+    """Return the ending that identifies the format, lower case, without ``.gz``; may be empty."""
     name = name.casefold()
     if "?" in name:  # a mirror of a site keeps the query: index.php?id=3
         name = name.partition("?")[0]
@@ -174,13 +174,13 @@ def ending_of(name: str) -> str:
 
 
 class Formats:
-    """Formats of a run: a user's own first, then built-in ones, then installed ones."""
+    """Formats of a run: the user's own first, then built-in ones, then installed ones."""
 
     def __init__(self, own: Iterable[str] = ()) -> None:
-        """Take names of a user's own formats, as ``module:attribute``.
+        """Load the user's own formats, named as ``module:attribute``.
 
         Raises:
-            ConfigError: One cannot be loaded.
+            ConfigError: One of them cannot be loaded.
         """
         self._own = tuple(_load(name) for name in own)
         self._installed: tuple[SourceFormat, ...] | None = None
@@ -190,7 +190,7 @@ class Formats:
                 self._known.setdefault(ending, one)
 
     def of_name(self, name: str) -> SourceFormat | None:
-        """Return the format that a file's ending tells, if it is known."""
+        """Return the format of a file name's ending, if it is known."""
         ending = ending_of(name)
         found = self._known.get(ending)
         if found is None and ending:
@@ -199,7 +199,7 @@ class Formats:
 
     @property
     def installed(self) -> tuple[SourceFormat, ...]:
-        """Formats that other packages bring, by the entry point ``pairmill.sources``."""
+        """Formats of other packages, from the entry point group ``pairmill.sources``."""
         if self._installed is None:
             loaded_formats = []
             from importlib.metadata import entry_points  # noqa: PLC0415 (it costs a start 20 ms)
@@ -218,18 +218,18 @@ class Formats:
 
     @property
     def endings(self) -> list[str]:
-        """All endings that are known, sorted."""
+        """All known endings, sorted."""
         return sorted({*self._known, *(it for one in self.installed for it in one.endings)})
 
 
 def read_input(opener: Opener, formats: FormatTable) -> Documents:
-    """Yield the documents of one input, in whatever of the known formats it is.
+    """Yield the documents of one input in any known format.
 
-    The name's ending decides where it tells; the first bytes decide where it does not, and whether
-    the data is packed, UTF-16, or no text at all.
+    The name's ending decides if it is known, else the first bytes. Those also show whether the data
+    is compressed, UTF-16, or no text at all.
 
     Raises:
-        BombError: Packed data grows beyond any text.
+        BombError: Compressed data unpacks to more than any plausible text.
     """
     head, stream = take_head(opener.stream)
     packed: list[Gunzip] = []
@@ -290,7 +290,7 @@ def _checked(found: object, name: str) -> SourceFormat:
 
 
 def _decode(head: bytes, stream: Rewound) -> tuple[bytes, Rewound]:
-    """Take a byte order mark off, and turn UTF-16 and UTF-32 into UTF-8."""
+    """Remove a byte order mark, and recode UTF-16 and UTF-32 as UTF-8."""
     for mark, encoding in MARKS:
         if not head.startswith(mark):
             continue
@@ -305,7 +305,7 @@ def _decode(head: bytes, stream: Rewound) -> tuple[bytes, Rewound]:
 
 
 def _binary_kind(head: bytes) -> str:
-    """Say what it is if it is no text; empty: it is text, or nothing at all."""
+    """Name the kind of binary data; empty if it is text, or if there is no data."""
     for mark, what in _MAGIC:
         if head.startswith(mark):
             return what
@@ -325,7 +325,7 @@ def _binary_kind(head: bytes) -> str:
 
 
 def _by_magic(head: bytes) -> SourceFormat | None:
-    """Return the format that the first bytes show beyond doubt, whatever the name says."""
+    """Return the format that the first bytes identify beyond doubt, whatever the name."""
     start = head[:4096]
     if start.startswith(b"PK\x03\x04"):
         for sign, kind in _ZIPPED:
@@ -342,10 +342,10 @@ def _by_magic(head: bytes) -> SourceFormat | None:
 
 
 def _guess(head: bytes, *, from_folder: bool, name: str) -> SourceFormat | None:
-    """Choose a format for an input whose name does not tell.
+    """Choose a format for an input whose name does not identify it.
 
-    In a folder, files with an unknown ending are often no text for people (programs, settings):
-    None, unless they show what they are. A file that the user names is read as text.
+    In a folder, files with an unknown ending are often not prose (programs, settings): None, unless
+    their content identifies them. A file named by the user is read as text.
     """
     start = head.lstrip()
     if start.startswith((b"{", b"[")):
@@ -368,5 +368,5 @@ def _is_json(line: bytes) -> bool:
 
 
 def _opens_json(start: bytes) -> bool:
-    """Tell a JSON list or object from a Markdown link or a template at the top of a text."""
+    """Distinguish a JSON list or object from a Markdown link or template at the top of a text."""
     return bool(re.match(rb'(?:\[\s*[\[{"\]]|\{\s*["}])', start))

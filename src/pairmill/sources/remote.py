@@ -1,7 +1,7 @@
 """Remote inputs: files by URL, through fsspec.
 
-Only what the user names is read: one file, or the files below a folder of an object store. Links
-that are in documents, or on a page of a web server, are never followed.
+Only what the user names is read: one file, or the files below a folder of an object store. Links in
+documents or on web pages are never followed.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class RemoteFile:
     """A file that can be opened.
 
     Attributes:
-        name: Its own name, which may tell the format.
-        label: Its address for people, without secrets.
-        open: Opens it for reading from its beginning.
+        name: Its own name, which may identify the format.
+        label: Its address for display, without secrets.
+        open: Opens it for reading from the start.
     """
 
     name: str
@@ -59,7 +59,7 @@ class RemoteFile:
 
 
 def credentials_for(inputs: Sequence[str]) -> tuple[str, ...]:
-    """Beginnings of the names of variables by which the stores of these inputs know the user."""
+    """Prefixes of the names of environment variables that hold credentials for these inputs."""
     schemes = {urlsplit(given).scheme.casefold() for given in inputs if is_remote(given)}
     return tuple(dict.fromkeys(name for it in schemes for name in _CREDENTIALS.get(it, ())))
 
@@ -70,17 +70,17 @@ def is_remote(given: str) -> bool:
 
 
 def url_label(url: str) -> str:
-    """Return an address without user, password, and query, which may hold a signature."""
+    """Return an address without user, password, and query, which may contain a signature."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return plain_line(f"{parts.scheme}://{host}{parts.path}", _LABEL_MAX_CHARS)
 
 
 def check_remote(given: str) -> None:
-    """Look whether a URL can be read at all.
+    """Check that a URL can be read.
 
     Raises:
-        InputError: Its scheme is not known, what it needs is not installed, or there is no file.
+        InputError: Its scheme is unknown, a dependency is not installed, or there is no such file.
     """
     label = url_label(given)
     system, path = _system(given)
@@ -96,10 +96,10 @@ def check_remote(given: str) -> None:
 
 
 def find_remote(given: str) -> Iterator[RemoteFile]:
-    """Yield the files that a URL names; those of a folder by name.
+    """Yield the files at a URL; those of a folder by name.
 
     Raises:
-        InputError: The store does not answer, or refuses.
+        InputError: The store does not respond, or refuses.
     """
     label = url_label(given)
     system, path = _system(given)
@@ -121,7 +121,7 @@ def find_remote(given: str) -> Iterator[RemoteFile]:
 
 
 class RemoteStream:
-    """The bytes of a remote file; a broken connection is resumed where it was."""
+    """The bytes of a remote file; a broken connection is resumed at the same offset."""
 
     def __init__(self, file: RemoteFile) -> None:
         """Open it.
@@ -141,7 +141,7 @@ class RemoteStream:
         """Return up to ``size`` bytes; none only at the end.
 
         Raises:
-            OSError: It could not be read, several times.
+            OSError: It could not be read after several attempts.
         """
         for left in range(_MOST_TRIES, -1, -1):
             try:
@@ -161,7 +161,7 @@ class RemoteStream:
         return b""
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         with suppress(Exception):
             self._stream.close()
 
@@ -172,7 +172,7 @@ class RemoteStream:
         self.close()
 
     def _skip(self) -> None:
-        """Come to where the last stream broke."""
+        """Skip to the offset at which the last stream broke."""
         left = self._at
         while left and (block := self._stream.read(min(left, _BLOCK_BYTES))):
             left -= len(block)

@@ -1,7 +1,7 @@
 """Shapes of articles in crawls and exports: wrappers, maps, lists of blocks.
 
-Scrapy, Firecrawl, Jina, Diffbot, Ghost, Elasticsearch, the Hugging Face datasets server; maps of
-an id to a record, or of an address to a text; the blocks of EditorJS, Notion, ProseMirror.
+Scrapy, Firecrawl, Jina, Diffbot, Ghost, Elasticsearch, the Hugging Face datasets server; maps from
+ids to records, or from addresses to texts; the blocks of EditorJS, Notion, ProseMirror.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ _HEADING_TYPES = {"heading_1": 1, "heading_2": 2, "heading_3": 3, "h1": 1, "h2":
 def unwrap(
     data: dict[str, Any], has_text: Callable[[dict[str, Any]], bool], depth: int = 0
 ) -> list[dict[str, Any]]:
-    """Return the records that an object wraps; the object itself where it is one.
+    """Return the records that an object wraps, or the object itself if it is one.
 
-    ``has_text`` tells whether an object has a text of its own, in a field with a known name.
+    ``has_text`` returns whether an object has text of its own, in a field with a known name.
     """
     if depth > _MAX_DEPTH or has_text(data):
         return [data]
@@ -74,9 +74,9 @@ def unwrap(
 
 
 def table_rows(data: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the records of a table that is kept by column, or as names and rows; else none.
+    """Return the records of a table stored by column, or as names and rows; else none.
 
-    Such as pandas writes (``split``, ``list``, ``dict``), and batches of `datasets`.
+    For example as written by pandas (``split``, ``list``, ``dict``), or batches of `datasets`.
     """
     names, rows = data.get("columns"), data.get("data")
     if isinstance(names, list) and isinstance(rows, list):
@@ -90,7 +90,7 @@ def table_rows(data: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _row_keys(columns: list[Any], *, is_named: bool) -> Iterable[Any]:
-    """Return by what the cells of each row are found in its columns; nothing: they are none."""
+    """Return the keys of a table's rows within its columns; empty if it is no such table."""
     first = columns[0]
     if isinstance(first, dict) and first and all(map(str.isdecimal, first)):
         is_table = all(isinstance(it, dict) and it.keys() == first.keys() for it in columns)
@@ -104,7 +104,7 @@ def _row_keys(columns: list[Any], *, is_named: bool) -> Iterable[Any]:
 def unwrap_any(
     data: dict[str, Any], has_text: Callable[[dict[str, Any]], bool], depth: int = 0
 ) -> list[dict[str, Any]]:
-    """Return the records in an object that has no text, under whatever name: the most of them."""
+    """Return the longest list of records in an object without text, under whatever name."""
     found = unwrap(data, has_text)
     if any(map(has_text, found)):
         return found
@@ -123,7 +123,7 @@ def unwrap_any(
 
 
 def is_by_language(value: dict[str, Any]) -> bool:
-    """Return whether an object holds one text in some languages, each by its code."""
+    """Return whether an object maps language codes to one text in each language."""
     return bool(value) and all(
         _LANGUAGE.fullmatch(str(name)) and isinstance(text, str) for name, text in value.items()
     )
@@ -136,7 +136,7 @@ def _beside(data: dict[str, Any]) -> dict[str, Any]:
 def _from_map(
     data: dict[str, Any], has_text: Callable[[dict[str, Any]], bool]
 ) -> list[dict[str, Any]]:
-    """Return records of a map from an id to a record, or from an address to a text."""
+    """Return the records of a map from ids to records, or from addresses to texts."""
     if not data:
         return []
     values = list(data.values())

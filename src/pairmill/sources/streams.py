@@ -1,6 +1,6 @@
 """Byte streams: plain files, gzip with a cap, UTF-16, standard input.
 
-Each is an object whose ``read(size)`` returns at most ``size`` bytes, and none only at the end.
+``read(size)`` of each returns at most ``size`` bytes, and none only at the end.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def open_regular(path: Path) -> BinaryIO:
     """Open a regular file for unbuffered reading; the caller closes it.
 
     Raises:
-        OSError: It is not there, may not be read, or is a pipe, a device or a socket.
+        OSError: It does not exist, may not be read, or is a pipe, a device or a socket.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -69,7 +69,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def take_head(stream: Stream) -> tuple[bytes, Rewound]:
-    """Look at the beginning: up to 64 KiB, or what came with the first line that says something."""
+    """Read the beginning: up to 64 KiB, or up to the first line with content."""
     head = b""
     while len(head) < _HEAD_BYTES and (block := stream.read(_HEAD_BYTES - len(head))):
         head += block
@@ -79,14 +79,14 @@ def take_head(stream: Stream) -> tuple[bytes, Rewound]:
 
 
 class Rewound:
-    """A stream whose first bytes were already read, from its beginning."""
+    """A stream whose first bytes were already read, restored to its start."""
 
     def __init__(self, head: bytes, rest: Stream) -> None:
         self._head = head
         self._rest = rest
 
     def read(self, size: int, /) -> bytes:
-        """Return what was read before, then the rest."""
+        """Return the bytes that were read before, then the rest."""
         if self._head:
             block, self._head = self._head[:size], self._head[size:]
             return block
@@ -109,10 +109,10 @@ class Piped:
 
 
 class Gunzip:
-    """The content of gzip data, of one or more members, never more than a block at a time.
+    """The content of gzip data with one or more members, at most one block at a time.
 
     Attributes:
-        fault: Why it ended early (``truncated``, ``damaged``), or empty. What came before is good.
+        fault: Why it ended early (``truncated``, ``damaged``), or empty. The data before is valid.
     """
 
     def __init__(self, packed: Stream) -> None:
@@ -127,7 +127,7 @@ class Gunzip:
         """Return unpacked bytes.
 
         Raises:
-            BombError: More than 10 MiB came out, and more than 200 times of what went in.
+            BombError: More than 10 MiB came out, and more than 200 times the input.
         """
         while not self.fault:
             if self._inflater.eof and not self._next_member():
@@ -153,7 +153,7 @@ class Gunzip:
         return bool(self._input)
 
     def _next_member(self) -> bool:
-        """Begin the next member; zero bytes after the last one are padding."""
+        """Start the next member; zero bytes after the last one are padding."""
         while not self._input.lstrip(b"\0"):
             if not self._fill():
                 return False

@@ -62,7 +62,7 @@ def read_csv(opener: Opener) -> Documents:
 
 
 def read_excel(opener: Opener) -> Documents:
-    """Yield a document for each row of each sheet; first rows name the columns."""
+    """Yield a document for each row of each sheet; the first row names the columns."""
     import python_calamine  # noqa: PLC0415 (an extra)
 
     data = opener.read_all(_MOST_BYTES)
@@ -103,7 +103,7 @@ def read_parquet(opener: Opener) -> Documents:
 
 
 def read_arrow(opener: Opener) -> Documents:
-    """Yield a document for each row of an Arrow file or stream, such as `datasets` saves."""
+    """Yield a document for each row of an Arrow file or stream, as saved by `datasets`."""
     import pyarrow.ipc  # noqa: PLC0415 (an extra)
 
     with _damage_skipped(opener), opener.seekable() as file:
@@ -123,7 +123,7 @@ def read_arrow(opener: Opener) -> Documents:
 
 
 class _BoundedFile:
-    """A file of which no more is asked for than it has: damaged tables name any size."""
+    """A file that is never asked for more than it holds, since damaged tables claim any size."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -131,7 +131,7 @@ class _BoundedFile:
         file.seek(0)
 
     def read(self, size: int = -1) -> bytes:
-        """Return so many bytes, or what there is."""
+        """Return up to this many bytes."""
         left = max(0, self._size - self._file.tell())
         return self._file.read(left if size < 0 else min(size, left))
 
@@ -141,7 +141,7 @@ class _BoundedFile:
 
 @contextmanager
 def _damage_skipped(opener: Opener) -> Iterator[None]:
-    """Skip what is left of a damaged table, with Arrow's own word for the damage."""
+    """Report the rest of a damaged table as skipped, with Arrow's description of the damage."""
     import pyarrow as pa  # noqa: PLC0415 (an extra)
 
     try:
@@ -151,7 +151,7 @@ def _damage_skipped(opener: Opener) -> Iterator[None]:
 
 
 def _lines(stream: Stream) -> Iterator[str]:
-    """Yield the lines of a stream of UTF-8, with their ends."""
+    """Yield the lines of a UTF-8 stream, including their line ends."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     rest = ""
     while block := stream.read(BLOCK_BYTES):

@@ -1,7 +1,7 @@
 """Plain text and Markdown files: one file, one document.
 
-Of Markdown, what its site generator would have resolved goes: front matter (its facts are used),
-Liquid, shortcodes, imports, components and HTML tags. Code is never touched.
+Markdown loses what a site generator would have resolved: front matter (its metadata is used),
+Liquid, shortcodes, imports, components and HTML tags. Code is never changed.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ __all__ = ["MARKDOWN", "MDX", "TEXT", "decode_whole", "read_markdown", "read_tex
 
 
 def read_text(opener: Opener) -> Documents:
-    """Yield the file as one document, with the facts that front matter gives."""
+    """Yield the file as one document, with the metadata from its front matter."""
     yield from _read(opener, is_markdown=False)
 
 
 def read_markdown(opener: Opener) -> Documents:
-    """Yield the file as one document, without what a site generator resolves."""
+    """Yield the file as one document, without the markup of site generators."""
     yield from _read(opener, is_markdown=True)
 
 
 def decode_whole(opener: Opener) -> str | None:
-    """Return the input as text; or report why it is none, and return None."""
+    """Return the input as text, or report why it is not text and return None."""
     data = opener.read_all()
     if data is None:
         return None
@@ -78,7 +78,7 @@ def _read(opener: Opener, *, is_markdown: bool) -> Documents:
 
 
 def _since(text: str, rest: str, plain: str, body: str) -> int:
-    """Return the version of reading since which a text comes out as it does."""
+    """Return the reader version since which a text comes out this way."""
     head = text[: len(text) - len(rest)].strip()
     if (
         plain != rest

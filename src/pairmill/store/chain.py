@@ -188,7 +188,7 @@ def _faults(
     yield from _unknown_shards(folder, known)
     for name, sha256 in _listed(folder):
         if name not in known or (known[name].closed and known[name].sha256 != sha256):
-            yield f"{_OLDER}: manifest.json tells otherwise of {name}"
+            yield f"{_OLDER}: manifest.json disagrees about {name}"
 
 
 def _gaps(chain: LedgerChain | None, seen: LedgerChain) -> Iterator[str]:

@@ -17,7 +17,7 @@ from pairmill.plain import plain
 from pairmill.records import Outcome
 from pairmill.store.charges import DropKey
 from pairmill.store.files import refusal
-from pairmill.store.shard_rows import read_lines
+from pairmill.store.shards import read_lines
 from pairmill.store.superseded import SupersededPairs
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ __all__ = [
     "network_file_system",
     "refusal",
     "write_all",
+    "write_text",
 ]
 
 _WRITE_BYTES = 2**20  # a kill can tear larger writes: 0 of 30 torn at 1 MiB, 25 of 25 at 64 MiB
@@ -205,3 +206,14 @@ def network_file_system(path: Path, mounts: str | None = None) -> str | None:
 
 def _unescape(point: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), point)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace ``path`` by ``text`` in UTF-8, so that a reader sees the old file or the new one.
+
+    Lone surrogates, which UTF-8 cannot hold, are written in their escaped form.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    atomic_write(path, text.encode("utf-8", "backslashreplace"))

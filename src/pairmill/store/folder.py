@@ -12,7 +12,7 @@ import os
 import re
 import socket
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ __all__ = [
     "write_settings",
 ]
 
+_RESTORED = "restored"
 _SETTINGS_FORMAT = 1
 _HARMLESS = re.compile(  # what file systems, mounts and desktops leave by themselves
     r"lost\+found|\.DS_Store|\.gitignore|\.gitkeep|\.Trash(es|-\d+)?|\.nfs[0-9a-f]+|\.snapshots?"
@@ -84,6 +85,24 @@ class RunFolder(FolderPaths):
             StorageError: The disk refused.
         """
         return self.ledgers.read(self.state)
+
+    @property
+    def is_restored(self) -> bool:
+        """True if it was made anew after a lost machine, and what that spent last is not known."""
+        return (self.state / _RESTORED).exists()
+
+    def mark_restored(self) -> None:
+        """Take note that it was.
+
+        Raises:
+            StorageError: The disk refused.
+        """
+        atomic_write(self.state / _RESTORED, b"")
+
+    def forget_restored(self) -> None:
+        """Take note that what may have been spent is counted."""
+        with suppress(OSError):
+            (self.state / _RESTORED).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -14,13 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from pairmill.errors import FolderError, StorageError
 from pairmill.store.chain import GenerationLog, LedgerChain, check_chain, new_chain_id
-from pairmill.store.commit_log import (
-    NO_LOG,
-    AppendedLines,
-    CommitEntry,
-    CommitLog,
-    next_generation,
-)
+from pairmill.store.commit_log import NO_LOG, AppendedLines, CommitEntry, CommitLog, next_generation
 from pairmill.store.counts import count_drops
 from pairmill.store.files import DISK, Files
 from pairmill.store.ledger import note_store
@@ -34,13 +28,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from pairmill.store.charges import ChargeSum
-    from pairmill.store.entries import (
-        Batch,
-        BilledSend,
-        PaidAnswer,
-        ShardRecord,
-        UnitOutcome,
-    )
+    from pairmill.store.entries import Batch, BilledSend, PaidAnswer, ShardRecord, UnitOutcome
     from pairmill.store.folder import RunFolder
     from pairmill.store.ledger import Ledger, LedgerReader
     from pairmill.store.shards import Shards

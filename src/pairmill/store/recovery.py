@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from pairmill.errors import FolderError, PairmillError
 from pairmill.store.chain import check_chain
 from pairmill.store.files import refusal
-from pairmill.store.shard_rows import read_rows
-from pairmill.store.shards import KINDS, OpenShard, Shards, publish_file, shard_number
+from pairmill.store.shards import KINDS, OpenShard, Shards, publish_file, read_rows, shard_number
 from pairmill.store.sqlite.store import SQLITE
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.job import Job
 from pairmill.chunking.portions import read_portions, unpack
 from pairmill.chunking.reader import chunks_of
-from pairmill.chunking.repeats import Repeat, RepeatIndex
-from pairmill.chunking.sketch import SKETCH_SIZE, similarity, sketch, union
+from pairmill.chunking.repeats import SKETCH_SIZE, Repeat, RepeatIndex, similarity, sketch, union
 from pairmill.config import load
 from pairmill.errors import InputError
 from pairmill.records import digest

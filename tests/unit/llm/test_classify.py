@@ -385,7 +385,7 @@ def test_a_rate_or_a_request_is_no_matter_of_money(status: int, message: str, ki
         ([{"generated_text": "x"}], "another interface"),
         ({"status": "ok"}, "another interface"),
         (b"<!-- x --><html><title>Sign in</title>", "a web page (Sign in)"),
-        (b"pong", "no JSON ('pong')"),
+        (b"pong", "not JSON ('pong')"),
     ],
 )
 def test_a_reply_of_another_interface_is_told_as_such(body: object, said: str) -> None:

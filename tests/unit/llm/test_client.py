@@ -10,6 +10,7 @@ import pytest
 from tests.support.questions import request
 from tests.support.scripted import CLOSE, answer, reply, serve
 
+from pairmill.clock import FakeClock
 from pairmill.errors import Kind, ProviderError
 from pairmill.events import Bus, CallAnswered, CallFailed, CallGivenUp, Event
 from pairmill.llm.budget import PricedUsage
@@ -19,7 +20,6 @@ from pairmill.llm.providers.direct import DirectProvider
 from pairmill.llm.providers.endpoint import Endpoint, Secret
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.retry import RetryPolicy
-from pairmill.simulator.clock import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

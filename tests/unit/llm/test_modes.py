@@ -10,6 +10,7 @@ import pytest
 from tests.support.questions import request
 from tests.support.scripted import answer, reply, serve
 
+from pairmill.clock import FakeClock
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.modes import ProbeQuestion, find_mode
 from pairmill.llm.providers.direct import DirectProvider
@@ -18,7 +19,6 @@ from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.sdk import SdkProvider
 from pairmill.llm.providers.wire import Encoder
 from pairmill.records import Completion, Usage
-from pairmill.simulator.clock import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ import pytest
 from tests.support.scripted import CLOSE, HANG, answer, reply, serve
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.providers import plain_connection, plain_http, replies
+from pairmill.llm.providers import plain_http, replies
 from pairmill.llm.providers.plain_http import PlainTransport, is_plain
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ async def test_an_answer_that_nobody_asked_for_ends_its_connection(more: bytes) 
 
 
 async def test_endless_headers_are_not_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plain_connection, "_HEAD_LIMIT_BYTES", 2**12)
+    monkeypatch.setattr(plain_http, "_HEAD_LIMIT_BYTES", 2**12)
     error = await failure(OK + b"X-Endless: " + b"x" * 2**20)
     assert (error.kind, error.code) == (Kind.LOST, "connection")
 

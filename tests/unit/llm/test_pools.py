@@ -130,8 +130,8 @@ def test_when_none_is_left_one_line_says_why() -> None:
             with pytest.raises(StoppedError) as caught:
                 await task
             assert str(caught.value) == (
-                "no pool is left (a: its key was refused: no; b: its quota or credit is used up: "
-                "no); mend that, then run the same command again"
+                "no pools are left (a: its key was refused: no; b: its quota or credit is used up: "
+                "no); fix that, then run the same command again"
             )
             assert caught.value.exit_code == 75
 

@@ -248,7 +248,7 @@ def test_models_devs_json_is_read_as_it_is(tmp_path: Path) -> None:
 def test_a_public_table_without_any_price_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "api.json"
     file.write_text('{"maker": {"models": {"x": {}}}}')
-    with pytest.raises(ConfigError, match="there is no price"):
+    with pytest.raises(ConfigError, match="it contains no price"):
         load_prices(file)
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.support.questions import request
 from tests.support.scripted import answer, reply, serve
 
+from pairmill.clock import FakeClock
 from pairmill.config import load
 from pairmill.errors import ConfigError, ProviderError
 from pairmill.llm.providers.direct import DirectProvider
@@ -24,7 +25,6 @@ from pairmill.llm.providers.profile import (
 )
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.sdk import SdkProvider
-from pairmill.simulator.clock import FakeClock
 
 if TYPE_CHECKING:
     from tests.support.scripted import Scripted

@@ -33,10 +33,10 @@ def _exchange(
     *pools: Pool, caps: Caps | None = None, prices: dict[str, Price] | None = None
 ) -> Router:
     wire: Provider = None  # type: ignore[assignment]
-    stations = [Route(pool, wire, Mode.PROMPT, HeaderDialect.COMMON) for pool in pools]
+    routes = [Route(pool, wire, Mode.PROMPT, HeaderDialect.COMMON) for pool in pools]
     gates = Pools(pools, lambda pool: Gate(clock=time.monotonic, width=4, name=pool.name))
     budget = Budget(caps or Caps(), clock=lambda: 0.0, unproven_tokens=0)
-    return Router("m", stations, gates, SystemClock(), budget, prices.get if prices else None)
+    return Router("m", routes, gates, SystemClock(), budget, prices.get if prices else None)
 
 
 async def test_a_call_learns_what_its_model_is_called_where_it_goes() -> None:
@@ -90,7 +90,7 @@ async def test_a_refused_key_leaves_the_work_to_the_others_and_then_to_nobody() 
         (await exchange.admit(request(f"q{number}"), is_retry=True)).failed(error)
     with pytest.raises(StoppedError, match="b: its key was refused"):
         exchange.has_other(request(), frozenset({"b"}))
-    with pytest.raises(StoppedError, match="no pool is left"):
+    with pytest.raises(StoppedError, match="no pools are left"):
         await exchange.admit(request(), is_retry=True)
 
 

@@ -127,8 +127,8 @@ async def test_no_count_lets_a_cap_be_passed_by_more_than_is_documented(name: st
     wire: Provider = None  # type: ignore[assignment]
     pools = Pools([pool], lambda pool: Gate(clock=time.monotonic, width=4, name=pool.name))
     budget = Budget(Caps(picodollars=cap), unproven_tokens=0)
-    station = Route(pool, wire, Mode.PROMPT, HeaderDialect.COMMON)
-    router = Router("m", [station], pools, SystemClock(), budget)
+    route = Route(pool, wire, Mode.PROMPT, HeaderDialect.COMMON)
+    router = Router("m", [route], pools, SystemClock(), budget)
     told: list[str] = []
     router.on_understated = lambda pool, *_: told.append(pool)
     sampling = Sampling(0.5, bill.answer + MAX_TOKENS)

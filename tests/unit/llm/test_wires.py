@@ -11,13 +11,13 @@ import pytest
 from tests.support.questions import request
 from tests.support.scripted import HANG, RESET, answer, reply, serve
 
+from pairmill.clock import FakeClock
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.providers import replies
 from pairmill.llm.providers.direct import DirectProvider, account_headers
 from pairmill.llm.providers.endpoint import Endpoint, Secret
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.sdk import SdkProvider
-from pairmill.simulator.clock import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

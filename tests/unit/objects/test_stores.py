@@ -85,6 +85,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
     ("told", "words", "is_final"),
     [
         ("Server returned 403: RequestTimeTooSkewed", "the clock of this machine is wrong", True),
+        ("404 Not Found: <Code>ContainerNotFound</Code>", "there is no such container", True),
         ("error sending request for url", "cannot be reached", False),
         ("something else\nDebug source: secret", "RuntimeError: something else", False),
     ],

@@ -9,17 +9,14 @@ import pytest
 
 from pairmill.errors import FolderError, InputError, StorageError, UsageError
 from pairmill.output.export import export
-from pairmill.output.export_options import ExportOptions
+from pairmill.output.export_options import ExportOptions, ExportPolicy
 from pairmill.output.export_place import MANIFEST
 from pairmill.output.export_summary import summary_lines
-from pairmill.output.length_gap import LengthGap
+from pairmill.output.leak import LengthGap
 from pairmill.output.open_book import WORDS
-from pairmill.output.policy import ExportPolicy
-from pairmill.output.related import related_documents
-from pairmill.output.repeats import near_repeats
-from pairmill.output.split import Shares
-from pairmill.output.split_record import read_splits
-from pairmill.output.text_cache import SourceText
+from pairmill.output.related import near_repeats, related_documents
+from pairmill.output.source_texts import SourceText
+from pairmill.output.split import Shares, read_splits
 from pairmill.quality.phrases import LANGUAGES
 
 if TYPE_CHECKING:

@@ -9,11 +9,10 @@ import pytest
 
 from pairmill.errors import InputError, UsageError
 from pairmill.output.export import export
-from pairmill.output.export_options import ExportOptions
+from pairmill.output.export_options import ExportOptions, ExportPolicy
 from pairmill.output.export_summary import ExportSummary, summary_lines
 from pairmill.output.formats.registry import FORMATS
 from pairmill.output.marks.log import MarksFile, new_action
-from pairmill.output.policy import ExportPolicy
 from pairmill.output.split import Shares
 
 if TYPE_CHECKING:

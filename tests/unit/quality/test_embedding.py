@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairmill.errors import ConfigError
-from pairmill.quality import embedding
-from pairmill.quality.duplicates import Item, find_duplicates
-from pairmill.quality.embedding import find_alike, load_embedder
+from pairmill.quality import duplicates
+from pairmill.quality.duplicates import Item, find_alike, find_duplicates, load_embedder
 
 if TYPE_CHECKING:
-    from pairmill.quality.embedding import Embed
+    from pairmill.quality.duplicates import Embed
 
 np = pytest.importorskip("numpy")
 SAME = [
@@ -64,8 +63,8 @@ def test_the_order_of_what_comes_in_does_not_matter(
     expected = find_alike(asked, embed)
     assert 5 < len(expected) < 55
     for block, panel in itertools.product((1, 7, 64), (1, 5, 8192)):
-        monkeypatch.setattr(embedding, "_BLOCK", block)
-        monkeypatch.setattr(embedding, "_PANEL", panel)
+        monkeypatch.setattr(duplicates, "_BLOCK", block)
+        monkeypatch.setattr(duplicates, "_PANEL", panel)
         assert find_alike(draw.sample(asked, len(asked)), embed) == expected
 
 
@@ -99,7 +98,7 @@ def test_nothing_is_loaded_from_elsewhere() -> None:
         "def refuse(*_): raise AssertionError('a connection')\n"
         "socket.socket.connect = refuse\n"
         "socket.getaddrinfo = refuse\n"
-        "from pairmill.quality.embedding import load_embedder\n"
+        "from pairmill.quality.duplicates import load_embedder\n"
         "print(load_embedder()(['What is copper?']).shape)"
     )
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
@@ -111,6 +110,6 @@ def test_nothing_is_loaded_from_elsewhere() -> None:
 
 
 def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding, "_NAME", "wordllama_that_is_not_there")
+    monkeypatch.setattr(duplicates, "_NAME", "wordllama_that_is_not_there")
     with pytest.raises(ConfigError, match=r"^comparing by embeddings .*'pairmill\[embed\]'$"):
         load_embedder()

@@ -1,4 +1,4 @@
-"""The table of pairmill.quality.applicability: what is planted is found, clean text is not."""
+"""The table of pairmill.quality.phrases: what is planted is found, clean text is not."""
 # ruff: noqa: RUF001, E501 (texts of many scripts)
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from tests.unit.quality.languages import TEXTS
 
-from pairmill.quality.applicability import NOT_IN, ONLY_IN, applies
 from pairmill.quality.filters import CHECKS, inspect
 from pairmill.quality.grounding import prepare_chunk, prepare_pair, score
 from pairmill.quality.language import UNDETERMINED, differs, identify, is_strange_script
+from pairmill.quality.phrases import NOT_IN, ONLY_IN, applies
 from pairmill.quality.text import prepare
 from pairmill.quality.thresholds import POLICIES, override
 

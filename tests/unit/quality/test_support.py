@@ -13,6 +13,7 @@ from pairmill.quality.grounding import (
 )
 from pairmill.quality.support import measure_support, support
 from pairmill.quality.text import prepare
+from pairmill.quality.thresholds import TABLES
 
 TEXT = (
     "The copper kettle was first used by the brewers of the northern valley, because its broad "
@@ -42,6 +43,9 @@ def of(answer: str, language: str | None = "en") -> float:
         TRUE.replace("Hallstein", "Brunn"),
         TRUE.replace("In 1874 Hallstein", "In 1874, Salzburg"),
         TRUE.replace("spreads the heat", "does not spread the heat"),
+        TRUE.replace("broad base", "narrow base"),
+        TRUE.replace("second kettle of clean water", "second kettle of dirty water"),
+        f"{TRUE} Before the law, losses rose.",
         TRUE.replace("brewery with more than 12 workers keeps a second kettle",
                      "worker with more than 12 kettles keeps a second brewery"),
         f"{TRUE} Captains steered the ferry home by the note of an old brass horn in winter storms.",
@@ -59,7 +63,40 @@ def test_words_that_stand_in_the_text_in_another_order_are_grounded_and_hardly_s
     found = measure_support(pair, CHUNK)
     assert found is not None
     assert found.turned > 0.3
-    assert found.score < 0.5 < of(TEXT)
+    assert found.score < 0.25
+    assert of(TEXT) > 0.5
+
+
+def opposed(answer: str, text: str = TEXT) -> int:
+    found = measure_support(prepare_pair("Why?", answer), prepare_chunk(text))
+    assert found is not None
+    return found.opposed
+
+
+def test_a_word_that_stands_where_the_text_has_its_opposite_is_opposed() -> None:
+    text = (
+        "The cheaper oil burns longer before the lamp is dry. A cold oven stays empty all winter, "
+        "and always smells of ash. A difficult lock is not open at night."
+    )
+    said = "{} oil burns {} before the lamp is dry, and the {} oven stays {} all winter."
+    true = said.format("cheaper", "longer", "cold", "empty")
+    assert opposed(true, text) == 0
+    assert opposed(said.format("cheaper", "shorter", "cold", "empty"), text) == 1
+    assert opposed(said.format("cheaper", "longer", "hot", "full"), text) == 2
+    assert opposed(true.replace("before the lamp is dry", "after the lamp is dry"), text) == 1
+    # The same said by way of its opposite, and a word that the text has elsewhere.
+    assert opposed("At night the difficult lock is closed, as the lock was.", text) == 0
+    assert opposed("The oven that is not hot stays empty all winter, and smells.", text) == 0
+
+
+def test_a_folder_begun_before_keeps_its_score_and_its_flag() -> None:
+    pair = prepare_pair("Why?", TRUE)
+    signals = measure_support(pair, CHUNK)
+    assert signals is not None
+    before = TABLES["4"]
+    assert support(pair, CHUNK, before.support_formula) == signals.first_score
+    assert support(pair, CHUNK) == signals.score != signals.first_score
+    assert before.weakly_supported_below == 0.15
 
 
 def test_an_answer_that_its_text_does_not_back_up_is_flagged_and_no_other() -> None:

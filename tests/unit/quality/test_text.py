@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pairmill.quality.text import count_words, key, prepare, stem, words
+from pairmill.quality.stems import stem
+from pairmill.quality.text import count_words, key, prepare, words
 
 
 def test_words_are_folded_and_punctuation_breaks_them() -> None:

@@ -5,8 +5,50 @@ from typing import Any
 
 import pytest
 
-from pairmill.quality.check import Check, standing
-from pairmill.quality.trust import RunFigures, VoiceFigures, parse_figures, verdicts
+from pairmill.quality.trust import (
+    Agreement,
+    Check,
+    RunFigures,
+    VoiceFigures,
+    agree,
+    parse_figures,
+    spearman,
+    status_of,
+    verdicts,
+    weighted_kappa,
+)
+
+
+def test_full_agreement() -> None:
+    assert agree([1, 3, 5], [1, 3, 5]) == Agreement(3, 1.0, 1.0, 1.0)
+
+
+def test_missing_ratings_are_left_out_and_never_scored() -> None:
+    found = agree([1, None, 5, 4], [1, 5, None, 2])
+    assert (found.compared, found.exact, found.within_one) == (2, 0.5, 0.5)
+    assert found.kappa == weighted_kappa([1, 4], [1, 2])
+    assert agree([None], [3]) == Agreement(0, None, None, None)
+
+
+def test_kappa_by_hand() -> None:
+    # observed 1+0+1+0 = 2; expected (all 16 combinations) (3 * 6 + 14) / 4 = 8
+    assert weighted_kappa([1, 2, 3, 4], [2, 2, 2, 4]) == pytest.approx(1 - 2 / 8)
+    assert weighted_kappa([1, 5], [5, 1]) == pytest.approx(-1.0)
+    assert weighted_kappa([3, 3], [3, 3]) is None
+
+
+def test_spearman_with_ties() -> None:
+    assert spearman([1, 2, 3], [10, 20, 90]) == pytest.approx(1.0)
+    assert spearman([1, 2, 3], [3, 2, 1]) == pytest.approx(-1.0)
+    assert spearman([1, 2, 2, 4], [1, 3, 2, 4]) == pytest.approx(0.9486832980505138)
+    assert spearman([1, 1], [1, 2]) is None
+    assert spearman([], []) is None
+
+
+def test_unequal_lengths_are_refused() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        agree([1], [1, 2])
+
 
 GOOD_AGAIN = {"compared": 40, "exact": 0.9, "within_one": 1.0, "kappa": 0.82}
 GOOD_CONTROL = {"planted": 40, "rated": 40, "detected": 36, "share": 0.9}
@@ -112,10 +154,10 @@ def test_figures_that_are_missing_or_damaged_say_nothing(data: bytes) -> None:
 
 
 def test_a_bound_counts_from_itself_on_in_both_directions() -> None:
-    assert [standing(value, warn=2, fail=4) for value in (1, 2, 3, 4)] == [
+    assert [status_of(value, warn=2, fail=4) for value in (1, 2, 3, 4)] == [
         "ok", "warn", "warn", "fail",
     ]  # fmt: skip
-    assert [standing(value, warn=4, fail=2) for value in (5, 4, 3, 2)] == [
+    assert [status_of(value, warn=4, fail=2) for value in (5, 4, 3, 2)] == [
         "ok", "warn", "warn", "fail",
     ]  # fmt: skip
 
@@ -130,6 +172,12 @@ def test_a_verifier_that_gave_no_valid_verdict_makes_no_answer_ok(kind: str) -> 
     supported = find(checks, "the text does not support")
     assert (supported.status, "too few to say" in supported.found) == ("info", True)
     assert find(checks, "without a verdict").status == "fail"
+
+
+def test_a_voice_that_cannot_be_measured_says_why() -> None:
+    given = VoiceFigures(voice="author", unmeasured="no document names its author")
+    (check,) = verdicts(parse_figures(b"", given.model_dump_json().encode()))
+    assert (check.status, check.found) == ("info", "not measured: no document names its author")
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ from pairmill.events import Bus
 from pairmill.quality.text import same_content
 from pairmill.recipes.answer_fields import make_model
 from pairmill.recipes.answers import json_schema, read
-from pairmill.recipes.compose import compose
 from pairmill.recipes.engine import file_generator, rule_text
 from pairmill.recipes.load import library_names, library_text, read_recipe_text
 from pairmill.recipes.prompts import CLOSE, OPEN
+from pairmill.recipes.registry import compose
 from pairmill.recipes.repair import Asker, Questions
 from pairmill.recipes.writing import CANARY
 from pairmill.records import Completion, PartOrigin, Usage
-from pairmill.service.rehearsal import rehearse
+from pairmill.service.survey import rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

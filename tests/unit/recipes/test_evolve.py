@@ -10,7 +10,6 @@ from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, re
 from pairmill.events import PairEvolved
 from pairmill.recipes.backtranslate import backtranslate
 from pairmill.recipes.checks import Checks, view_of
-from pairmill.recipes.compose import make_checks
 from pairmill.recipes.evolve import (
     ANSWER_OPERATORS,
     CHILD_INDEX,
@@ -18,7 +17,7 @@ from pairmill.recipes.evolve import (
     Evolution,
     why_not,
 )
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.registry import make_checks, make_recipe
 from pairmill.records import Chunk, Pair
 
 PARENT = Pair(LAW["instruction"], LAW["answer"], 0, "why", LAW["evidence"])

@@ -18,8 +18,8 @@ from pairmill.recipes.planted_faults import (
     FAULTS,
     add_foreign_sentence,
     cut,
+    faulty_replies,
     negate,
-    plant,
     swap,
     wrong_number,
 )
@@ -255,13 +255,8 @@ def test_planted_faults_are_what_they_say() -> None:
     assert swap([REPLY, "other"], 1) == REPLY
     assert swap([REPLY], 0) not in {REPLY, ""}
     told = f"{REPLY} It was wise."
-    assert {plant([told, "other"], 0, draw)[0] for draw in range(9)} == set(FAULTS)
-    assert {plant(["tiny", "other"], 0, draw)[0] for draw in range(9)} == {
-        "swapped",
-        "foreign",
-        "exchanged",
-    }
-    assert plant([REPLY, "other"], 0, 0, dict.fromkeys(FAULTS[1:], 1))[0] == FAULTS[0]
+    assert set(faulty_replies([told, "other"], 0, 0)) == set(FAULTS)
+    assert set(faulty_replies(["tiny", "other"], 0, 0)) == {"swapped", "foreign", "exchanged"}
 
 
 async def test_each_kind_of_fault_is_planted_often_enough_however_small_the_share() -> None:

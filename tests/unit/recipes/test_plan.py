@@ -6,8 +6,7 @@ import pytest
 from tests.support.asks import make_chunk
 
 from pairmill.config import PlanSettings
-from pairmill.recipes.fit import traits_of
-from pairmill.recipes.plan import TYPES, count_pairs, plan_pairs
+from pairmill.recipes.plan import TYPES, count_pairs, plan_pairs, traits_of
 
 SPEECH = (
     "Fellow citizens, it was a year of peace. The harvest was good, and the people were content. "

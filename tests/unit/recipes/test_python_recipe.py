@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import json
 from importlib.metadata import EntryPoint
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from tests.support.asks import COPPER, LAW, ScriptedAsk, make_chunk, reply, settings
@@ -10,9 +11,6 @@ from tests.support.recipe_files import MINE
 from pairmill.errors import ConfigError, RejectedError
 from pairmill.recipes.load import ENTRY_POINTS, recipe_names
 from pairmill.recipes.registry import make_recipe
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +50,16 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "brewing.py"
     path.write_text(CODE, "utf-8")
     return path
+
+
+async def test_the_example_is_a_recipe() -> None:
+    example = Path(__file__).parents[3] / "examples/recipes/definitions.py"
+    recipe = make_recipe(settings(recipe=str(example)))
+    meaning = "Copper is a metal that conducts heat and spreads it evenly through a vessel."
+    ask = ScriptedAsk([json.dumps({"term": "copper", "meaning": meaning})])
+    [pair] = await recipe.write(make_chunk(), ask)
+    assert pair.instruction == "What does 'copper' mean?"
+    assert "define it in one or two sentences" in ask.prompts[0].text
 
 
 async def test_a_coroutine_in_a_file_is_a_recipe_with_all_checks(file: Path) -> None:

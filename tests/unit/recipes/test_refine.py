@@ -8,7 +8,7 @@ import pytest
 from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, reply, settings
 
 from pairmill.errors import RejectedError
-from pairmill.events import RepairAsked
+from pairmill.events import RepairAsked, RepairEnded
 from pairmill.quality.thresholds import override
 from pairmill.recipes.checks import CheckJob, Checks, Verdict, view_of
 from pairmill.recipes.recipe import NullContext
@@ -142,7 +142,7 @@ async def test_a_pair_that_points_at_its_source_is_asked_for_once_more() -> None
         (LAW["instruction"], 0),
         (COPPER["instruction"], 1),
     ]
-    assert ask.told == [RepairAsked("points_at_source")]
+    assert ask.told == [RepairAsked("points_at_source"), RepairEnded("mended")]
     assert "the instruction says" in ask.prompts[1].text
 
 
@@ -150,6 +150,7 @@ async def test_it_is_dropped_when_the_other_one_is_no_better() -> None:
     pairs, ask = await _write(reply(BAD, COPPER), reply(BAD))
     assert [pair.instruction for pair in pairs] == [COPPER["instruction"]]
     assert ask.reasons == ["points_at_source"]
+    assert ask.told[-1] == RepairEnded("failed")
     assert len(ask.prompts) == 2
 
 

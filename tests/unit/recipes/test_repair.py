@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairmill.errors import Kind, ProviderError, RejectedError
-from pairmill.events import AnswerRead, Bus, Event, RepairAsked
-from pairmill.recipes.answering import Answers
+from pairmill.events import AnswerRead, Bus, Event, RepairAsked, RepairEnded
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.backtranslate import WrittenAnswer
 from pairmill.recipes.evolve import Evolved
@@ -15,6 +14,7 @@ from pairmill.recipes.judge import ListedRatings, Ratings
 from pairmill.recipes.prompts import load_template
 from pairmill.recipes.repair import Asker, Questions
 from pairmill.recipes.verify import Verdicts
+from pairmill.recipes.writing import Answers
 from pairmill.records import Completion, Prompt, Request, Sampling, Usage
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ class Script:
         return Completion(text, reason, "model-as-returned", Usage(100, 10), 1.5)
 
 
+ENDED: list[str] = []
+"""What came of the repairs, in their order."""
+
+
 async def _ask(
     *replies: str | tuple[str, str] | ProviderError, max_attempts: int = 3
 ) -> tuple[Asker, Script, list[str], WrittenAnswer]:
@@ -67,6 +71,8 @@ async def _ask(
     def listen(event: Event) -> None:
         if isinstance(event, RepairAsked):
             said.append(str(event.reason))
+        elif isinstance(event, RepairEnded):
+            ENDED.append(event.result)
 
     bus.subscribe(listen)
     asker = Asker(Questions(bus, model="m", max_attempts=max_attempts), script)
@@ -205,6 +211,18 @@ async def test_what_holds_nothing_to_mend_is_asked_afresh(nothing: str) -> None:
     _, script, _, value = await _ask(nothing, _reply(_pair(1)))
     assert _answers(value) == ["A1"]
     assert "the secret chunk" in script.requests[1].prompt.text
+
+
+async def test_each_repair_ends_once_mended_or_failed() -> None:
+    ENDED.clear()
+    broken, worse = _reply(_pair(1, answer="")), _reply(_pair(1, instruction=""))
+    await _ask(broken, worse, _reply(_pair(1)))
+    assert ENDED == ["failed", "mended"]
+    with pytest.raises(RejectedError):
+        await _ask(broken, ProviderError(Kind.CHUNK, "too long"))
+    assert ENDED == ["failed", "mended", "failed"]
+    await _ask(_reply(_pair(1)))
+    assert len(ENDED) == 3
 
 
 async def test_a_repair_that_repeats_itself_ends_early() -> None:

@@ -12,6 +12,7 @@ from pairmill.errors import ConfigError, FolderError, StoppedError
 from pairmill.replica.manifest import MANIFEST
 from pairmill.replica.ownership import OwnershipLostError
 from pairmill.replica.takeover import spool_of
+from pairmill.store.folder import RunFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,6 +68,7 @@ def test_a_lost_machine_is_waited_for_as_long_as_its_lease(
     assert other.clock.now - 77.0 == pytest.approx(LEASE_S, rel=0.1)
     assert "waiting 60 s" in other.told[0]
     assert other.units() == {1, 2}
+    assert RunFolder(other.path).is_restored  # what the lost one spent last is not known
     other.end()
 
 
@@ -213,8 +215,8 @@ def test_a_state_folder_that_is_lost_alone_is_restored(tmp_path: Path, store: Me
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (b"{}", "is no manifest of a replica"),
-        (b"\xff", "is no manifest of a replica"),
+        (b"{}", "is not the manifest of a replica"),
+        (b"\xff", "is not the manifest of a replica"),
         (b'{"format": 99}', "made by a newer pairmill"),
     ],
 )

@@ -39,8 +39,8 @@ def corpus(folder: Path, order: int = 0) -> Path:
 async def cards(folder: Path, source: Path) -> tuple[dict[str, str | None], list[str]]:
     job = Job.of(settings(inputs=(str(source),), output=folder / "out"))
     with RunMemory(folder / f"{source.stem}.db") as memory:
-        told = await pool_manners(job, memory)
-        assert await pool_manners(job, memory) == []  # the same files are read once
+        told = (await pool_manners(job, memory)).notices
+        assert (await pool_manners(job, memory)).notices == []  # the same files are read once
         return {name: memory.get(card_name(name)) for name in ("Ann", "Bob", "Cid")}, told
 
 
@@ -71,10 +71,22 @@ async def test_a_card_that_is_there_stays_when_the_input_grows(tmp_path: Path) -
         assert memory.get(card_name("Dee"))
 
 
+async def test_too_few_authors_to_tell_apart_are_said_on_every_start(tmp_path: Path) -> None:
+    source = tmp_path / "one.jsonl"
+    documents = [{"text": KETTLES * 2, "author": "Ann"}] * 2 + [{"text": TALK * 9, "author": "Bob"}]
+    source.write_text("\n".join(map(json.dumps, documents)), "utf-8")
+    with RunMemory(tmp_path / "m.db") as memory:
+        for path, few in ((source, "1 of 2 authors with 2 documents or more"),
+                          (corpus(tmp_path), "")):  # fmt: skip
+            job = Job.of(settings(inputs=(str(path),), output=tmp_path / "out"))
+            for _ in range(2):
+                assert (await pool_manners(job, memory)).few == few
+
+
 async def test_a_pipe_is_not_read_twice(tmp_path: Path) -> None:
     job = Job.of(settings(inputs=("-",), output=tmp_path / "out"))
     with RunMemory(tmp_path / "m.db") as memory:
-        (told,) = await pool_manners(job, memory)
+        (told,) = (await pool_manners(job, memory)).notices
     assert "second look" in told
     assert "pipe" in told
 

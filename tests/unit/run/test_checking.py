@@ -236,7 +236,7 @@ async def test_where_no_process_lives_checking_goes_on_here() -> None:
     bench = Bench("tests.support.absent_checker")
     try:
         async with asyncio.timeout(60):
-            while not any("goes on in the run's own process" in text for text in bench.told):
+            while not any("continues in the run's own process" in text for text in bench.told):
                 assert len((await bench.check()).verdicts) == 1
                 await asyncio.sleep(0.01)
         assert len(bench.processes) == 3
@@ -252,7 +252,7 @@ async def test_where_no_process_can_be_started_checking_goes_on_here() -> None:
     for _ in range(3):
         assert len((await bench.check()).verdicts) == 1
     assert bench.told == [
-        "no process can be started; checking goes on in the run's own process",
+        "no process can be started; checking continues in the run's own process",
     ]
 
 

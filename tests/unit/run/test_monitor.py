@@ -91,7 +91,7 @@ class Watching:
         pool = SimpleNamespace(name="a", base_url="http://a")
         self.paused_s, self.cause = 0.0, ""
         pools = SimpleNamespace(alive=(pool,), health={"a": self.health}, gate=lambda _: self)
-        connection = SimpleNamespace(exchange=SimpleNamespace(pools=pools))
+        connection = SimpleNamespace(router=SimpleNamespace(pools=pools))
         bus = Bus()
         self.told: list[str] = []
         bus.subscribe(lambda event: self.told.append(event.text), Notice)

@@ -9,6 +9,7 @@ import pytest
 from pairmill.config import Settings, load
 from pairmill.errors import ConfigError, PairmillError
 from pairmill.partition import Partition
+from pairmill.replica.manifest import StoreManifest, encode_manifest
 from pairmill.run.ray.engine import _check, _environment, _settings_of
 
 if TYPE_CHECKING:
@@ -52,6 +53,29 @@ def test_a_folder_of_one_process_is_not_merged_over(tmp_path: Path) -> None:
     (tmp_path / "out" / ".run").mkdir(parents=True)
     with pytest.raises(ConfigError, match="is the run folder of one process"):
         _check(settings(tmp_path))
+
+
+def test_in_a_store_the_parts_lie_beside_what_they_are_merged_to(tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/bucket/run"
+    given = {"output": url, "work_dir": tmp_path / "work"}
+    whole = settings(tmp_path, **given)
+    assert _check(whole) == 2
+    part = _settings_of(whole, Partition(1, 2), "ray://share-1")
+    assert part.store == f"{url}-parts/part-1-of-2"
+    assert part.output == tmp_path / "work" / "dataset-parts" / "part-1-of-2"
+    (tmp_path / "bucket" / "run-parts" / "part-0-of-3").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="run-parts: holds parts of 3"):
+        _check(whole)
+    assert _check(settings(tmp_path, partitions=None, **given)) == 3
+    store = tmp_path / "bucket" / "run"
+    store.mkdir()
+    manifest = StoreManifest(1, 1, "a" * 32, "somebody", 60.0, "1", chain="b" * 32)
+    (store / "manifest.json").write_bytes(encode_manifest(manifest))
+    with pytest.raises(ConfigError, match="run: is the run of one process"):
+        _check(whole)
+    (store / "part-0-of-3").mkdir()
+    with pytest.raises(ConfigError, match="parts that were begun with --partition"):
+        _check(whole)
 
 
 def test_partitions_need_the_engine(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pairmill.errors import EXIT_CONFIG, Kind, StorageError
-from pairmill.events import Bus, Event, Notice
+from pairmill.events import Bus, CallCharged, Event, Notice
 from pairmill.llm.budget import Budget, Caps
 from pairmill.llm.limits.gate import Cost, Gate, Limits
 from pairmill.llm.limits.headers import HeaderReading, LimitHint, Unit
@@ -18,6 +18,8 @@ from pairmill.run import sharing as tested
 from pairmill.run.sharing import Sharing, held_to_share
 from pairmill.run.stop import Stop
 from pairmill.share.objects import SharedFolder
+from pairmill.share.record import Money, PurseAccount, ShareRecord, decode, encode
+from pairmill.store.folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +34,9 @@ RPM = Limits(requests_per_min=6000)
 class Part:
     """One run: its gate, its budget, and what was said."""
 
-    def __init__(self, place: Path, account: str, cap: int | None = None) -> None:
+    def __init__(
+        self, place: Path, account: str, cap: int | None = None, folder: RunFolder | None = None
+    ) -> None:
         pool = Pool("model", "https://a/v1", "KEY", "m", limits=RPM)
         self.gate = Gate(RPM, clock=time.monotonic, width=8, name="model")
         self.pools = Pools([pool], lambda _: self.gate)
@@ -41,7 +45,8 @@ class Part:
         bus = Bus()
         bus.subscribe(self.said.append, Notice)
         self.shared = SharedFolder(place)
-        self.sharing = Sharing(self.shared, account, self.budget, bus, "share")
+        bus.subscribe(self.said.append, CallCharged)
+        self.sharing = Sharing(self.shared, account, self.budget, bus, "share", folder)
 
     async def begin(self, stack: AsyncExitStack) -> None:
         await stack.enter_async_context(held_to_share(self.sharing, self.pools, self.stop))
@@ -123,3 +128,27 @@ async def test_after_a_sleep_of_the_machine_nothing_holds_until_it_is_leased_aga
         monkeypatch.setattr(one.gate, "set_share", note)
         await until(lambda: 1.0 in shares)
         assert shares[0] == 0.0
+
+
+async def test_all_that_a_lost_machine_was_allowed_counts_as_spent(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "restored")
+    folder.state.mkdir(parents=True)
+    shared = SharedFolder(tmp_path / "share")
+    accounts = {"one": PurseAccount(Money(40_000, 300), Money(5_000, 50))}
+    record = ShareRecord(cap_picodollars=100_000, accounts=accounts)
+    assert shared.swap(encode(record), 0)
+    for is_restored, spent in ((False, 0), (True, 40_000)):
+        if is_restored:
+            folder.mark_restored()
+        one = Part(tmp_path / "share", "one", 100_000, folder)
+        async with AsyncExitStack() as stack:
+            await one.begin(stack)
+            (await one.gate.admit(CALL)).release()
+            assert one.budget.spent.picodollars == spent
+        told = [event for event in one.said if isinstance(event, CallCharged)]
+        assert [event.doubt_picodollars for event in told] == [40_000] * is_restored
+        assert not folder.is_restored
+        data, token = shared.read()
+        left = decode(data, "").accounts["one"].allowed.picodollars
+        assert left == spent
+        assert shared.swap(encode(record), token)

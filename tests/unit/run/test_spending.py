@@ -54,7 +54,9 @@ def test_after_a_kill_what_was_in_flight_counts_at_its_worst(folder: RunFolder) 
     killed = open_spending(settings, MODELS, PRICES, folder)
     reservation = killed.budget.try_reserve(5000, 0, PRICE)
     assert reservation is not None
+    killed.budget.send(reservation)
     killed.write()
+    (folder.state / "spent.now").unlink()  # a power loss
     again = open_spending(settings, MODELS, PRICES, folder)
     at_worst = 1000 * MINI + reservation.picodollars
     assert again.budget.spent.picodollars == at_worst
@@ -71,10 +73,32 @@ def test_after_a_kill_the_tokens_in_flight_count_though_no_price_is_known(
     killed = open_spending(settings, MODELS, PRICES, folder)
     reservation = killed.budget.try_reserve(5000, 700, None)
     assert reservation is not None
-    killed.write()
+    killed.budget.send(reservation)
     assert open_spending(settings, MODELS, PRICES, folder).budget.spent.tokens == (
         1000 + reservation.tokens
     )
+
+
+def test_a_kill_at_any_moment_leaves_what_went_out_and_not_what_waited(folder: RunFolder) -> None:
+    settings = load(given={"max_usd": 1.0})
+    killed = open_spending(settings, MODELS, PRICES, folder)
+    reservations = [killed.budget.try_reserve(5000, 0, PRICE) for _ in range(3)]
+    sent, answered, waiting = (it for it in reservations if it is not None)
+    killed.write()
+    killed.budget.send(sent)  # since the last time that a record was synced
+    killed.budget.send(answered)
+    charge = PricedUsage(Usage(2000, 0), 2000 * MINI)
+    killed.budget.settle(answered, CallOutcome.ANSWERED, charge)  # and the ledger does not know
+    again = open_spending(settings, MODELS, PRICES, folder)
+    assert again.budget.spent.picodollars == 3000 * MINI + sent.picodollars
+    assert killed.budget.reserved.picodollars == sent.picodollars + waiting.picodollars
+
+
+def test_a_mark_that_was_damaged_counts_for_nothing(folder: RunFolder) -> None:
+    settings = load(given={"max_usd": 1.0})
+    for damage in (b"", b"\0" * 20, b"x" * 20, b"x" * 999):
+        (folder.state / "spent.now").write_bytes(damage)
+        assert open_spending(settings, MODELS, PRICES, folder).budget.spent.tokens == 1000
 
 
 def test_after_a_clean_end_only_what_was_spent_counts(folder: RunFolder) -> None:
@@ -84,7 +108,7 @@ def test_after_a_clean_end_only_what_was_spent_counts(folder: RunFolder) -> None
     assert reservation is not None
     charge = PricedUsage(Usage(2000, 0), 2000 * MINI)
     ended.budget.settle(reservation, CallOutcome.ANSWERED, charge)
-    ended.write(over=True)
+    ended.close()
     again = open_spending(settings, MODELS, PRICES, folder)
     assert again.budget.spent.picodollars == 3000 * MINI
 

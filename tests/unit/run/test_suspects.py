@@ -11,8 +11,7 @@ from tests.support.asks import make_chunk
 from pairmill.errors import EXIT_CONFIG, EXIT_RESUMABLE, Blame, Kind
 from pairmill.events import CallAnswered
 from pairmill.records import Outcome, Usage
-from pairmill.run.inbox import Inbox
-from pairmill.run.reader import Work
+from pairmill.run.reader import Inbox, Work
 from pairmill.run.stop import Stop
 from pairmill.run.suspects import Cause, Suspects
 from pairmill.store.rows import RowOrigin, UnitResult

@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from pairmill.run.tuning import calm_collector, loop_options
+from pairmill.run.tuning import calm_collector, fitting_concurrency, loop_options, raise_limit
 
 
 def test_the_collector_is_as_it_was_afterwards() -> None:
@@ -66,3 +66,14 @@ ctypes.CDLL(None).malloc_stats()
 
     assert heaps("shared") == 1
     assert heaps("as it is") > 1
+
+
+def test_calls_leave_room_for_files() -> None:
+    assert fitting_concurrency(256, 1024) == 256
+    assert fitting_concurrency(4096, 1024) < 1024
+    assert fitting_concurrency(8, 10) == 1
+
+
+def test_the_limit_is_never_lowered() -> None:
+    first = raise_limit()
+    assert raise_limit() == first >= 256

@@ -322,3 +322,22 @@ async def test_who_comes_during_a_commit_waits_for_its_end() -> None:
             await writer.kept()
         assert len(journal.batches) == 1
         writer.finish()
+
+
+async def test_held_it_lets_nobody_ask_and_commits_all_the_same() -> None:
+    journal = Journal()
+    writer, _ = _writer(journal)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(writer.run)
+        writer.hold()
+        writer.put_answer(_answer("a"))
+        await writer.kept()
+        assert len(journal.batches) == 1
+        behind = [writer.is_behind]
+        writer.go_on()
+        behind.append(writer.is_behind)
+        assert behind == [True, False]
+        writer.hold()
+        writer.hurry()  # the run ends: nobody is kept waiting
+        await writer.wait_for_room()
+        writer.finish()

@@ -9,9 +9,16 @@ from tests.support.asks import settings
 
 from pairmill.errors import ConfigError
 from pairmill.events import Bus, CallAnswered, Notice, UnitFinished, UnitsPlanned
+from pairmill.llm.limits.quota import Limits
 from pairmill.records import Outcome, Usage
 from pairmill.service import companions
-from pairmill.service.companions import RunView, beside, check_companion, load_companions
+from pairmill.service.companions import (
+    QuotaUse,
+    RunView,
+    beside,
+    check_companion,
+    load_companions,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +39,22 @@ async def test_a_view_counts_what_the_run_told() -> None:
     assert (found.units, found.planned, found.pairs, found.calls) == (1, 3, 2, 1)
     assert found.usd == 2.0
     assert view.pools() == ()
+
+
+def test_the_use_of_a_quota_is_that_of_the_limit_used_most_over_a_minute() -> None:
+    moment = [0.0]
+    use = QuotaUse(lambda: moment[0])
+    limits = Limits(requests_per_min=60, tokens_per_min=60_000, share=0.5)
+    seen = []
+    for second in range(200):
+        moment[0] = float(second)
+        calls = min(second, 120)  # one a second, then none
+        seen.append(use.measure({"REQUESTS": calls, "TOKENS": 300.0 * calls}, limits))
+    assert seen[0] is None
+    assert seen[60] == pytest.approx(2.0)  # twice this process's share of the requests
+    assert seen[150] == pytest.approx(1.0)
+    assert seen[185] == 0.0
+    assert QuotaUse(lambda: 5.0).measure({"REQUESTS": 1.0}, Limits()) is None
 
 
 async def test_companions_subscribe_before_the_first_event_and_end_with_the_run() -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.asks import settings
 from tests.support.recipe_files import changed
 
+from pairmill.commands.recipes import list_recipes
 from pairmill.errors import ConfigError, UsageError
 from pairmill.recipes.load import library_names, library_text, make_generator, recipe_names
 from pairmill.service.recipes import check_lines, list_lines, source_of, write_new
@@ -19,6 +21,13 @@ def test_the_list_keeps_to_the_width_of_the_terminal(width: int) -> None:
     lines = list_lines(width)
     assert all(len(line) <= width for line in lines)
     assert [line.split()[0] for line in lines if not line.startswith(" ")] == recipe_names()
+
+
+def test_the_list_for_programs_names_every_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    list_recipes(as_json=True)
+    found = json.loads(capsys.readouterr().out)["recipes"]
+    assert list(found) == recipe_names()
+    assert all(found.values())
 
 
 def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:

@@ -9,9 +9,8 @@ import pytest
 from pairmill.errors import ConfigError
 from pairmill.simulator import FAULTS, Faults, ScheduledStep
 from pairmill.simulator.content import UNRELATED, draft_pairs
-from pairmill.simulator.envelopes import ENVELOPE_FAULTS, spoil_envelope
 from pairmill.simulator.fault_choice import FaultPicker, Script
-from pairmill.simulator.mangle import TEXT_FAULTS, mangle_text
+from pairmill.simulator.faults import ENVELOPE_FAULTS, TEXT_FAULTS, mangle_text, spoil_envelope
 from pairmill.simulator.rng import Rng
 from pairmill.simulator.schema import PAIRS_SCHEMA, Filling, fill
 from pairmill.simulator.wire import Answer, ChatRequest, encode_envelope, make_envelope

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from pairmill.simulator import Reply, Rule, When
-from pairmill.simulator.replies import encode_reply, fill_places
+from pairmill.simulator.calls import encode_reply, fill_places
 from pairmill.simulator.rules import CallFacts, RuleBook
 from pairmill.simulator.wire import encode_events, parse_chat
 

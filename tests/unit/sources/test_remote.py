@@ -12,7 +12,7 @@ from pairmill.chunking.reader import read_chunks
 from pairmill.chunking.reader_process import ReaderProcess
 from pairmill.config import load
 from pairmill.errors import InputError
-from pairmill.output.run_inputs import find_inputs
+from pairmill.output.source_texts import find_inputs
 from pairmill.sources.files import find_files
 from pairmill.sources.notes import InputFate, Note
 from pairmill.sources.remote import credentials_for, is_remote, url_label

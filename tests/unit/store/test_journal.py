@@ -13,7 +13,7 @@ from pairmill.store.entries import Batch, ShardRecord, UnitOutcome
 from pairmill.store.files import Disk
 from pairmill.store.folder import RunFolder, open_folder, read_folder
 from pairmill.store.journal import Journal
-from pairmill.store.shard_rows import read_lines
+from pairmill.store.shards import read_lines
 from pairmill.store.sqlite.ledger import SqliteLedger
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tools.lint_names import problems
+from tools.lint_names import problems, sizes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +31,18 @@ def test_a_docstring_that_does_not_say_what_a_function_does_is_found(tmp_path: P
     )
     (found,) = problems(tmp_path)
     assert found.startswith(f"{tmp_path / 'one.py'}:4: the docstring")
+
+
+def test_a_module_too_long_or_too_short_for_its_place_is_found(tmp_path: Path) -> None:
+    (tmp_path / "long.py").write_text("x = 1\n" * 651)
+    (tmp_path / "right.py").write_text("x = 1\n" * 600)
+    (tmp_path / "short.py").write_text("x = 1\n" * 39)
+    (tmp_path / "commands").mkdir()
+    (tmp_path / "commands" / "entry.py").write_text("x = 1\n")
+    assert [line.split(": ")[0] for line in sizes(tmp_path)] == [
+        str(tmp_path / "long.py"),
+        str(tmp_path / "short.py"),
+    ]
 
 
 def test_the_package_keeps_all_rules() -> None:

@@ -1,1 +1,1 @@
-"""The gate: when a call may go, and what is learned from servers about it."""
+"""The gate: when a call may be sent, and what servers reveal about their limits."""

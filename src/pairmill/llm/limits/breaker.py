@@ -1,4 +1,4 @@
-"""When to stop asking: three pure state machines, driven by events and times."""
+"""When to stop calling: three pure state machines, driven by events and times."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COSTLY = 10.0  # an opening for nothing may cost one part in so many of the cal
 
 
 class State(Enum):
-    """Whether an endpoint is asked: always, not now, or by one probe."""
+    """Whether calls go to an endpoint: yes, not now, or one probe."""
 
     CLOSED = auto()
     OPEN = auto()
@@ -26,22 +26,21 @@ class State(Enum):
 
 
 class EndpointBreaker:
-    """Stops asking an endpoint that is down or silent, and finds out when it is back.
+    """Stops calls to an endpoint that is down or silent, and detects when it is back.
 
-    Failures that speak of the endpoint (`Meaning.is_down`), one after the other, open it: five at
-    least, and more where single ones are usual, as with one sick replica behind a balancer; and so
-    do ``silent`` calls in a row that got no answer in time. It stays open for ``first_s``
-    (``first_lost_s`` where a probe may be billed; ``first_silent_s``, doubling, where nothing
-    comes); then one probe goes. While that fails the next one waits for a
-    quarter of the time that the endpoint has been down, up to ``longest_s``. Anything but another
-    such failure proves that the server is there.
+    It opens after consecutive failures of the endpoint (`Meaning.is_down`): at least five, more if
+    single ones are common, as with one broken replica behind a load balancer; or after ``silent``
+    calls in a row without an answer in time. It stays open for ``first_s`` (``first_lost_s`` if a
+    probe may be billed; ``first_silent_s``, doubling, if nothing is answered), then sends one
+    probe. As long as probes fail, the next one waits for a quarter of the time that the endpoint
+    has been down, up to ``longest_s``. Any other outcome proves that the server is there.
 
     Attributes:
-        is_closed: It lets calls through.
-        is_calm: It does, and would learn nothing from an answer.
+        is_closed: Calls are let through.
+        is_calm: Calls are let through, and an answer would change nothing.
         until: While open, the time of the next probe.
-        gave_up: It has been down for ``max_wait_s`` without one success, or so many probes that may
-            be billed came to nothing; the pool is to be closed.
+        gave_up: It has been down for ``max_wait_s`` without a success, or the permitted number of
+            probes that may be billed has failed; the pool should be closed.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class EndpointBreaker:
         self.gave_up = False
 
     def last_words(self, name: str) -> str:
-        """Why it gave up on the endpoint of this name."""
+        """Why the endpoint of this name was given up."""
         if self._silent >= self._most_silent:
             return (
                 f"{name}: no answer in time, {self._silent} calls in a row: raise timeout_s (and "
@@ -94,16 +93,16 @@ class EndpointBreaker:
     def record(
         self, kind: Kind | None, now: float, *, is_probe: bool = False, index: int | None = None
     ) -> None:
-        """Learn how a call ended; ``kind`` is None for an answer.
+        """Record how a call ended; ``kind`` is None for an answer.
 
-        Calls that were in flight when the breaker opened may still end: their success closes it,
-        their failure says nothing new. Only the probe's failure opens it for longer.
+        Calls that were in flight when the breaker opened may still end: success closes it, failure
+        changes nothing. Only a failed probe keeps it open for longer.
 
         Args:
             kind: How it failed.
             now: The time.
-            is_probe: It was the one that asks whether the endpoint is back.
-            index: Its number in the order of sending, from 0; None: calls end in that order.
+            is_probe: It was the probe.
+            index: Its position in the order of sending, from 0; None if calls end in that order.
         """
         self._calls += 1
         if kind is None:
@@ -119,7 +118,7 @@ class EndpointBreaker:
         is_silent = kind is Kind.TIMEOUT
         self._silent = self._silent + 1 if is_silent else 0 if not is_down else self._silent
         if is_probe and (is_down or is_silent):
-            self._billed += kind in {Kind.TIMEOUT, Kind.LOST}
+            self._billed += kind.meaning.may_be_billed
             longer_s = max(self._first(kind), _OF_DOWN * (now - self._down_since))
             self._open(now, min(self._longest_s, self._open_s * 2.0 if is_silent else longer_s))
         elif is_silent:  # slow is not down, unless nobody else is answered either
@@ -142,7 +141,7 @@ class EndpointBreaker:
         return self._cluster.in_row >= self._threshold and self._cluster.score >= sure
 
     def _first(self, kind: Kind) -> float:
-        """Return how long to wait before it is asked again: longer if that may be billed."""
+        """Return the wait before the first probe: longer if the probe may be billed."""
         return self._first_lost_s if kind is Kind.LOST else self._first_s
 
     def _open(self, now: float, seconds: float) -> None:
@@ -160,15 +159,15 @@ class EndpointBreaker:
 
 
 class FitBreaker:
-    """Stops a run whose answers are unusable: the prompt and the model do not fit.
+    """Stops a run whose answers are unusable because prompt and model do not fit together.
 
-    Trips when more than half of the first ``first`` answers, or of any ``window`` in a row, were
-    unusable. Until the first twenty are in, it waits. What earlier starts came to counts as well:
-    near the end of a run, what is left is what needs repair.
+    Trips if more than half of the first ``first`` answers, or of any ``window`` in a row, were
+    unusable; never before the first twenty. Earlier starts count as well, since near the end of a
+    run mostly difficult units are left.
 
     Args:
-        good: Units that earlier starts got an answer for.
-        bad: Units that they rejected.
+        good: Units answered in earlier starts.
+        bad: Units rejected in earlier starts.
     """
 
     def __init__(
@@ -193,7 +192,7 @@ class FitBreaker:
             self._count(is_bad=(index + 1) * bad // kept > index * bad // kept)
 
     def record(self, *, usable: bool) -> str | None:
-        """Count one answer; the reason to stop, once there is one (and from then on)."""
+        """Count one answer; return the reason to stop, if there is one."""
         self._count(is_bad=not usable)
         is_full = self._seen == self._first or len(self._recent) == self._recent.maxlen
         if self.reason is None and is_full and self._bad > self._share * len(self._recent):
@@ -214,7 +213,7 @@ class FitBreaker:
 class Watchdog:
     """Reports when nothing has become durable for too long, and why.
 
-    A pause that the server asked for is no stall: it is named, with its end, and does not trip.
+    A pause requested by the server is not a stall: it is reported with its end, and does not trip.
     """
 
     def __init__(self, *, quiet_s: float = 900.0, now: float) -> None:
@@ -222,7 +221,7 @@ class Watchdog:
         self._last_at = now
 
     def progressed(self, now: float) -> None:
-        """Learn that something has become durable."""
+        """Record that something has become durable."""
         self._last_at = now
 
     def check(
@@ -232,8 +231,8 @@ class Watchdog:
 
         Args:
             now: The time.
-            cause: What the pool says that it waits for, if anything.
-            paused_until: The end of a pause that the server asked for.
+            cause: What the pool is waiting for, if anything.
+            paused_until: The end of a pause requested by the server.
         """
         quiet_s = now - self._last_at
         if quiet_s < self._quiet_s:

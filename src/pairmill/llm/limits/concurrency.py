@@ -17,6 +17,9 @@ from msgspec import Struct
 __all__ = ["AimdLimit", "ConcurrencyLimit", "Done", "FixedLimit", "GradientLimit"]
 
 _UTILISED = 0.8  # a limit that is not used says nothing about a higher one
+_AT_ONCE = 64
+_RISE_PER_S = 1000.0
+_MOST_LATE_S = 0.02  # that a rise makes up for: nobody may have asked for long
 _STEP_S = 0.5  # refusals take no longer, nearly always
 
 
@@ -73,10 +76,25 @@ class ConcurrencyLimit(Protocol):
 
 
 class FixedLimit:
-    """The number that the user gave."""
+    """The number that the user gave.
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    Beyond the first 64 it is reached by 1,000 a second: a thousand connections and questions in the
+    same instant would only wait for each other, here and in the server.
+
+    Attributes:
+        most: The number.
+        limit: So much of it as may be in flight by now.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.limit = min(most, _AT_ONCE)
+        self._risen_at = -math.inf
+
+    def narrow(self, most: int) -> None:
+        """Put another number in force."""
+        self.most = most
+        self.limit = min(most, max(self.limit, _AT_ONCE))
 
     def on_done(self, done: Done) -> None:
         """Change nothing."""
@@ -87,9 +105,17 @@ class FixedLimit:
     def on_rise(self, needed: int) -> None:
         """Change nothing."""
 
-    def on_full(self, now: float) -> float:  # noqa: ARG002 (the protocol's)
-        """Wait for another one to end."""
-        return math.inf
+    def on_full(self, now: float) -> float:
+        """Rise by the time since the last rise; at the top, wait for another one to end."""
+        if self.limit >= self.most:
+            return math.inf
+        since = max(self._risen_at, now - _MOST_LATE_S)
+        rise = int((now - since) * _RISE_PER_S)
+        if rise < 1:
+            return 1.0 / _RISE_PER_S
+        self.limit = min(self.most, self.limit + rise)
+        self._risen_at = since + rise / _RISE_PER_S
+        return 0.0
 
     def on_gauge(self, now: float, in_flight: int, running: float, waiting: float) -> None:
         """Change nothing."""

@@ -1,12 +1,12 @@
-"""The gate: the one place that decides when a call may go.
+"""The gate: the one place that decides when a call may be sent.
 
-One gate serves one quota: an endpoint, key and model, or what a provider counts together. A call is
-admitted when requests, tokens and concurrency allow it *together*, in one test without an await, so
-nobody holds one limit while waiting for another. Waiters are served strictly in order. Whoever
-frees something hands it to the next waiter: no wake-up is lost, and nobody wakes in vain.
+One gate serves one quota: an endpoint, key and model, or whatever a provider counts together. A
+call is admitted if requests, tokens and concurrency *all* allow it, in one test without an await,
+so no call holds one limit while it waits for another. Waiters are served strictly in order. Whoever
+frees capacity hands it to the next waiter: no wake-up is lost or spurious.
 
-Everything runs on one event loop, without locks. ``clock`` must be that loop's own time
-(``time.monotonic`` with asyncio and uvloop), or one that runs beside it.
+Everything runs on one event loop, without locks. ``clock`` must be the loop's own time
+(``time.monotonic`` with asyncio and uvloop), or one that runs in step with it.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ _SERVED = frozenset(kind for kind in Kind if kind.meaning.had_room)
 
 
 class EvictedError(Exception):
-    """A waiter was asked to choose its pool again; only ``Pools`` sees it."""
+    """A waiter should choose its pool again; only ``Pools`` sees this error."""
 
 
 class Gate:
-    """Joint admission on requests, tokens and concurrency, in strict order.
+    """Admission by requests, tokens and concurrency together, in strict order.
 
-    Retries wait in a line of their own. It is served first, but never twice in a row while others
-    wait; so retries do not gather at the end of a run, and cannot hold up new work either.
+    Retries wait in a separate queue. It is served first, but never twice in a row while others
+    wait: retries neither pile up at the end of a run nor hold up new work.
 
     Attributes:
-        name: For people.
+        name: Display name.
         control: Pause, pace and epoch.
-        in_flight: Leases that are out.
-        closed: Why nobody is admitted any more; None while calls are.
-        waited_s: How long calls waited here before they were admitted, all of them together.
+        in_flight: Number of active leases.
+        closed: Why no call is admitted any more; None while calls are.
+        waited_s: Total time that calls waited here before they were admitted.
     """
 
     def __init__(
@@ -87,25 +87,25 @@ class Gate:
         self._hinted_at = -math.inf
         self.waited_s = 0.0
         self._share_until = math.inf
-        self._whole_width = self._width.limit
+        self._whole_width = self._width.most if isinstance(self._width, FixedLimit) else 0
 
     @property
     def limits(self) -> Limits:
-        """Limits in force: as given, and as added by headers."""
+        """Limits in force: those given, and those learned from headers."""
         return self._quota.limits
 
     @property
     def waiting(self) -> int:
-        """Calls that wait for a grant."""
+        """Number of waiting calls."""
         return self._line.length
 
     async def admit(self, cost: Cost, *, retry: bool = False) -> Lease:
         """Wait for the right to make a call.
 
-        Cancelled at any point, the caller owes nothing: a grant that it had already is handed on.
+        Can be cancelled at any point: a grant that was already made is passed on.
 
         Raises:
-            Exception: What ``close`` was given, now or while waiting.
+            Exception: The reason given to ``close``, before or while waiting.
         """
         lease = self.admit_now(cost)
         if lease is not None:
@@ -131,7 +131,7 @@ class Gate:
         return lease
 
     def admit_now(self, cost: Cost) -> Lease | None:
-        """Return a lease for a call, if nobody waits and it need not wait."""
+        """Return a lease if no call is waiting and this one need not wait either; else None."""
         if self.closed is not None or self._line.length:
             return None
         amounts = self._quota.amounts(cost)
@@ -139,11 +139,11 @@ class Gate:
         return self._grant(amounts, now) if self._wait_s(amounts, now) == 0.0 else None
 
     def charge(self, cost: Cost) -> None:
-        """Count a call that was made past the gate, such as the one that tried the endpoint."""
+        """Count a call that bypassed the gate, such as the probe of an endpoint."""
         self._quota.take(self._quota.amounts(cost), self._clock())
 
     def fits_in_s(self, cost: Cost) -> float:
-        """Seconds until a call that came now would go, as far as can be told; inf if never."""
+        """Estimated seconds until a call that arrives now would be sent; inf if never."""
         if self.closed is not None:
             return math.inf
         now = self._clock()
@@ -154,22 +154,22 @@ class Gate:
         return max(wait_s, turns * self._call_s)
 
     def observe_gauge(self, running: float, waiting: float) -> None:
-        """Learn how many calls the server works on, and how many it lets wait."""
+        """Use the server's own count of running and waiting calls."""
         now = self._clock()
         self._width.on_gauge(now, self.in_flight, running, waiting)
         self._pump(now)
 
     def set_limits(self, limits: Limits) -> None:
-        """Put other limits in force, as if they had been given at the start."""
+        """Replace the limits, as if these had been given at the start."""
         now = self._clock()
         self._quota.declared = limits
         self._quota.set_limits(limits, now)
         self._pump(now)
 
     def set_share(self, share: float, until: float) -> None:
-        """Use so much of the limits, and of a width that was given, and nothing after ``until``.
+        """Use this share of the limits and of a given concurrency, and nothing after ``until``.
 
-        What the limits are stays as it was given and learned.
+        The limits themselves are unchanged.
         """
         now = self._clock()
         self._share_until = until
@@ -178,11 +178,11 @@ class Gate:
             quota.declared = replace(quota.declared, share=share)
             quota.set_limits(replace(quota.limits, share=share), now)
             if isinstance(self._width, FixedLimit):
-                self._width.limit = max(1, int(self._whole_width * share + _ROUNDING))
+                self._width.narrow(max(1, int(self._whole_width * share + _ROUNDING)))
         self._pump(now)
 
     def learn(self, per_min: Mapping[str, float]) -> None:
-        """Adopt limits that another process learned, by the names of units, where none is known."""
+        """Adopt limits that another process learned, by unit name, if none are known here."""
         limits = self._quota.limits
         known = limits.per_min()
         found = {Unit[name]: limit for name, limit in per_min.items() if Unit[name] not in known}
@@ -190,28 +190,28 @@ class Gate:
             self._quota.set_limits(limits.with_per_min(found), self._clock())
 
     def pause(self, seconds: float) -> None:
-        """Admit nobody for a while, as another process was asked to."""
+        """Admit nothing for a while, as the server asked another process to."""
         now = self._clock()
         self.control.pause.extend(now + seconds)
         self._pump(now)
 
     @property
     def used(self) -> dict[str, float]:
-        """Requests and tokens that were ever admitted, by the names of units."""
+        """Requests and tokens admitted so far, by unit name."""
         quota = self._quota
         return {Unit.REQUESTS.name: float(quota.sent), Unit.TOKENS.name: quota.reserved}
 
     def close(self, reason: Exception) -> None:
-        """Admit nobody any more: all waiters, and all who come, get ``reason`` raised."""
+        """Admit nothing any more: all current and future waiters get ``reason`` raised."""
         self.closed = reason
         self._dismiss(reason)
 
     def evict(self) -> None:
-        """Send all waiters away with ``EvictedError``, in order; the gate stays open."""
+        """Raise ``EvictedError`` in all waiters, in order; the gate stays open."""
         self._dismiss(EvictedError())
 
     def snapshot(self) -> Snapshot:
-        """Return what the gate is doing."""
+        """Return the state of the gate."""
         now = self._clock()
         hold_s = max(0.0, self._hold_s(now))
         is_down = self._breaker.state(now) is not State.CLOSED
@@ -232,13 +232,13 @@ class Gate:
         )
 
     def _allowed(self, now: float) -> int:
-        """Calls that may be in flight at this moment."""
+        """Number of calls that may be in flight now."""
         limit = self._width.limit
         room = self.control.pause.room(now, self._quota.sent, limit)
         return max(1, min(limit, self.in_flight + room))
 
     def _pump(self, now: float) -> None:
-        """Grant as many heads as fit; set the one timer for the first that does not."""
+        """Grant waiting calls while they fit; set the one timer for the first that does not."""
         line = self._line
         while (head := line.head()) is not None:
             wait_s = self._wait_s(head.amounts, now)
@@ -273,7 +273,7 @@ class Gate:
             self._timer = None
 
     def _wait_s(self, amounts: Amounts, now: float) -> float:
-        """Seconds until a call fits in every way at once; inf: when another one ends."""
+        """Seconds until a call fits all limits at once; inf if it needs another one to end."""
         pause = self.control.pause
         if now >= self._share_until:
             return math.inf  # `set_share` goes on
@@ -293,9 +293,9 @@ class Gate:
         return self._quota.wait_s(amounts, now)
 
     def _full_s(self, now: float) -> float:
-        """Seconds until one more call may be in flight; inf: when another one ends.
+        """Seconds until one more call may be in flight; inf if another one must end first.
 
-        Before the first answer calls are known to last at least as long as they have by now.
+        Before the first answer, calls are assumed to last at least as long as they have so far.
         """
         pace = self.control.pace
         if pace is None or self._answers:
@@ -305,7 +305,7 @@ class Gate:
         return 0.0 if self.in_flight < self._width.limit else min(1.0, self._width.on_full(now))
 
     def _hold_s(self, now: float) -> float:
-        """Seconds that a pause or an open breaker still lasts; inf while a probe is out."""
+        """Remaining seconds of a pause or an open breaker; inf while a probe is in flight."""
         if now >= self._share_until:
             return math.inf
         hold_s = self.control.pause.until - now
@@ -380,7 +380,7 @@ class Gate:
         *,
         alone: bool,
     ) -> bool:
-        """Learn what a call that failed tells; returns whether all calls wait because of it."""
+        """Learn from a failed call; return whether all calls wait because of it."""
         control, breaker, sent = self.control, self._breaker, self._quota.sent
         is_held, was_closed = False, breaker.is_closed
         if not alone or lease.is_probe:
@@ -451,7 +451,7 @@ class Gate:
         return effect.is_held
 
     def _heed(self, hint: LimitHint, lease: Lease, now: float) -> None:
-        """Adopt limits that nobody declared; let what remains lower the levels."""
+        """Adopt limits that were not declared; lower the levels to what the server says remains."""
         quota = self._quota
         if hint.is_not_on_plan:
             who = self.name or "the model"
@@ -473,7 +473,7 @@ class Gate:
 
 
 def _width(given: ConcurrencyLimit | int | None, limits: Limits | None) -> ConcurrencyLimit:
-    """Choose the controller: behind known limits the rate decides, not the concurrency."""
+    """Choose the controller: with known limits the rate decides, not the concurrency."""
     if isinstance(given, int):
         return FixedLimit(given)
     if given is not None:

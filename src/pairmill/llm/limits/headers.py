@@ -1,9 +1,9 @@
-"""Parses what a reply's headers and body say about limits. Pure; all of it may be absent or junk.
+"""Parses what a reply's headers and body say about limits. Pure; any of it may be absent or junk.
 
-Providers differ in names, units and meaning. One reader takes the names apart into words, so that
+Providers differ in names, units and meaning. The reader splits names into words, so
 ``x-ratelimit-remaining-tokens``, ``anthropic-ratelimit-tokens-remaining`` and
-``x-ratelimit-limit-req-minute`` are one case; two dialects need to be told apart by the host: Groq
-counts requests by the day, Together by the second.
+``x-ratelimit-limit-req-minute`` are one case. Two dialects are distinguished by profile or host:
+Groq counts requests per day, Together per second.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Unit(IntEnum):
 
 
 class HeaderDialect(StrEnum):
-    """Providers whose headers have another meaning under the same name."""
+    """Providers whose headers mean something else under the usual names."""
 
     COMMON = "common"
     GROQ = "groq"
@@ -74,9 +74,9 @@ class HeaderDialect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HeaderReading:
-    """One limit: its size, what is left of it, and seconds until its reset (None: unknown).
+    """One limit: its size, the remaining amount, and seconds until its reset (None: unknown).
 
-    What a reset means differs: OpenAI's is the time until the quota is *full* again.
+    The meaning of a reset differs: OpenAI's is the time until the quota is *full* again.
     """
 
     limit: float | None = None
@@ -89,9 +89,9 @@ class LimitHint:
     """Everything that one reply said about limits.
 
     Attributes:
-        minute: Limits that are rates, brought to a minute.
-        day: Limits by the day: a budget, never a rate.
-        clamped: Header values that were cut to a day or refused, for a notice.
+        minute: Limits that are rates, converted to per minute.
+        day: Limits per day: a budget, never a rate.
+        clamped: Header values that were cut to a day or ignored, for a notice.
     """
 
     minute: Mapping[Unit, HeaderReading] = field(default_factory=dict)
@@ -105,7 +105,7 @@ class LimitHint:
 
     @property
     def is_spent(self) -> bool:
-        """True if hardly anything is left of a limit: less than a call or two may need."""
+        """True if nearly nothing is left of a limit: less than one or two calls may need."""
         return any(
             reading.remaining is not None and reading.remaining <= _SPENT * (reading.limit or 0.0)
             for reading in self.minute.values()
@@ -113,7 +113,7 @@ class LimitHint:
 
     @property
     def blocked_s(self) -> float | None:
-        """Seconds until the spent limits reset; None if none is spent or none says when."""
+        """Seconds until the used-up limits reset; None if there are none, or without a time."""
         spent = [
             reading.reset_s
             for reading in (*self.minute.values(), *self.day.values())
@@ -142,9 +142,9 @@ def dialect_of(base_url: str) -> HeaderDialect:
 
 
 def read_number(text: str) -> float | None:
-    """Parse a count: digits, perhaps with thousands' commas or decimals. None for all else.
+    """Parse a count: digits, possibly with thousands separators or decimals; else None.
 
-    More than 1e15 is cut to that.
+    Values above 1e15 are cut to that.
     """
     text = text.strip()
     if len(text) > _LONGEST_TEXT or not re.fullmatch(r"\d{1,3}(,\d{3})+|\d+(\.\d+)?", text):
@@ -155,7 +155,7 @@ def read_number(text: str) -> float | None:
 def read_wait_s(text: str, now_wall: float) -> ServerWait | None:
     """Parse a wait in any dialect: seconds, "6m0s", "12ms", epoch s or ms, RFC 3339, HTTP date.
 
-    A moment in the past is a wait of 0. None for what is no wait: NaN, infinity, a negative, words.
+    A time in the past is a wait of 0. None if it is not a wait: NaN, infinity, a negative, words.
 
     Args:
         text: The header's value.
@@ -188,11 +188,11 @@ def retry_after_s(
 
     In this order: ``retry-after-ms``, ``retry-after`` (seconds or a date), Google's ``RetryInfo``,
     OpenRouter's ``metadata.retry_after_seconds``, "try again in" in the message, the reset of a
-    limit of which nothing is left.
+    limit with nothing left.
 
     Args:
         headers: The reply's headers, in any case.
-        body: The reply's JSON, if it was any.
+        body: The reply's JSON, if there is any.
         now_wall: Seconds since the epoch.
         dialect: How the endpoint names its limits.
     """
@@ -219,7 +219,7 @@ def retry_after_s(
 def read_hint(
     headers: Mapping[str, str], *, now_wall: float, dialect: HeaderDialect = HeaderDialect.COMMON
 ) -> LimitHint:
-    """All rate-limit headers of a reply; an empty hint where there are none.
+    """Parse all rate-limit headers of a reply; return an empty hint if there are none.
 
     Args:
         headers: The reply's headers, in any case.
@@ -262,7 +262,7 @@ def read_hint(
 
 
 def _place(name: str, dialect: HeaderDialect) -> tuple[bool, Unit, str] | None:
-    """Return whether it is daily, its unit, and limit, remaining or reset; None: not ours."""
+    """Return whether it is per day, its unit, and its role (limit, remaining, reset); else None."""
     head, found, tail = name.partition("ratelimit")
     if not found or head not in {"", "x-", "anthropic-"}:
         return None
@@ -295,7 +295,7 @@ def _unit(words: set[str]) -> Unit | None:
 
 
 def _read_words(text: str, now_wall: float) -> ServerWait | None:
-    """Parse a duration such as "1h2m3s", or a moment."""
+    """Parse a duration such as "1h2m3s", or a point in time."""
     parts = _DURATION.findall(text)
     if parts and "".join(number + unit for number, unit in parts) == text:
         return _clamp(sum(float(number) * _SECONDS.get(unit, 1e-9) for number, unit in parts))
@@ -321,7 +321,7 @@ def _clamp(seconds: float) -> ServerWait:
 
 
 def _body_waits(body: object) -> list[str]:
-    """Return the waits that an error body names, as text; it may come in a list of one."""
+    """Return the waits named in an error body, as text; the body may be a list of one."""
     if isinstance(body, list) and body:
         body = body[0]
     error = _get(body, "error")

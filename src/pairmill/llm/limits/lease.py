@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
-from pairmill.llm.limits.terms import NOTHING
+from pairmill.llm.limits.quota import NOTHING
 
 if TYPE_CHECKING:
     import asyncio
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pairmill.errors import Kind
     from pairmill.llm.limits.headers import LimitHint
-    from pairmill.llm.limits.terms import Amounts, Cost
+    from pairmill.llm.limits.quota import Amounts, Cost
     from pairmill.records import Usage
 
 __all__ = ["Lease", "LeaseIssuer", "Snapshot", "WaitQueue", "Waiter"]

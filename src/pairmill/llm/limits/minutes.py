@@ -1,12 +1,12 @@
-"""Does a server count by the minute, and what does it take in one? Pure.
+"""Detects whether a server counts per minute, and how much it accepts in one. Pure.
 
-A server that counts by the second, or in a bucket, takes calls again at once. One that counts by
-the minute takes hardly any for a while. When it refuses first, and still when it refuses last, its
-minute is full: the 60 seconds before held exactly what it allows if its window slides, and at least
-that if its windows are fixed.
+A server that counts per second, or by a token bucket, accepts calls again at once. One that counts
+per minute accepts hardly any for a while. From its first refusal to its last, its minute is full:
+the 60 seconds before contained exactly what it allows if its window slides, and at least that if
+its windows are fixed.
 
-What it refuses one by one tells of its quota only when about a full minute's calls were taken in
-the last 60 seconds; what is refused before is noise, and its share is learned from that.
+Single refusals are evidence of its quota only if about a full minute's calls were accepted in the
+last 60 seconds. Earlier ones are noise, and show its share.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MANY, _ENOUGH = 0.1, 100  # so much noise, in so many calls: the minute is a mi
 
 
 class MinuteWatch:
-    """What is known of a server's minutes."""
+    """What is known about a server's minutes."""
 
     __slots__ = (
         "_calls",
@@ -69,27 +69,27 @@ class MinuteWatch:
 
     @property
     def is_long(self) -> bool:
-        """True if the server seems to count by the minute, and not by the second or so."""
+        """True if the server seems to count per minute, not per second."""
         return self._short_in_row < _SHORTS
 
     @property
     def allowed(self) -> float:
-        """Calls a second, by the last two minutes that were used up; 0 while unknown."""
+        """Calls per second, by the last two exhausted minutes; 0 while unknown."""
         return max(self._measured, default=0.0)
 
     @property
     def noise(self) -> float:
-        """Share of the calls that is refused by chance."""
+        """Share of calls that is refused by chance."""
         return self._refused / (self._calls + _PRIOR)
 
     def begin_spell(self, now: float, wait_s: float | None) -> None:
-        """Learn that from now on hardly anything is taken; the server asked to wait so long."""
+        """Start a spell with hardly anything accepted; the server asked to wait this long."""
         self._told_s = float("inf") if wait_s is None else wait_s
         self._full_at = now
         self.still_full(now, wait_s)
 
     def still_full(self, now: float, wait_s: float | None) -> None:
-        """Learn of a refusal since which nothing was taken; the server asked to wait so long."""
+        """Continue the spell: nothing was accepted since; the server asked to wait this long."""
         is_far = wait_s is not None and wait_s >= _LONG_S
         self._full_at = max(self._full_at, now + (wait_s or 0.0) if is_far else now)
 
@@ -98,11 +98,11 @@ class MinuteWatch:
 
         Args:
             now: The time.
-            silent_s: How long hardly anything was taken.
+            silent_s: Duration of the spell.
             is_cluster: It began with several refusals.
 
         Returns:
-            Whether a minute ended; None where what was thought to be minutes turns out as waves.
+            Whether a minute ended; None if the presumed minutes turn out to be waves.
         """
         is_long = silent_s >= _LONG_S and not self._told_s < _LONG_S  # it would have said so
         if is_long:
@@ -119,17 +119,18 @@ class MinuteWatch:
         return is_long
 
     def _is_exact(self, now: float) -> bool:
-        """Return whether a minute passed since the first call, or some since one ended."""
+        """Return whether a minute has passed since the first call, or since one ended."""
         is_first = math.isinf(self._long_at)
         minutes = (now - (self._log.since if is_first else self._long_at)) / MINUTE_S
         whole = 1 if is_first else max(1, round(minutes))
         return abs(minutes - whole) * MINUTE_S <= _EXACT_S
 
     def measure(self, now: float, spent_at: float) -> float:
-        """Calls a second that are allowed, by the minute that was used up at ``spent_at``.
+        """Return the allowed calls per second, from the minute that was exhausted at ``spent_at``.
 
-        One that ends in the first minute began before the first call, or was none. Then the time is
-        taken that was seen: too much costs refusals, too little costs answers.
+        A minute that ends within the first one began before the first call, or is not a minute.
+        Then the observed time counts: an estimate too high costs refusals, one too low costs
+        answers.
         """
         seen_s = min(MINUTE_S, max(1.0, now - self._log.since))
         allowed = self._log.minute(self._full_at) / seen_s
@@ -139,18 +140,18 @@ class MinuteWatch:
         return allowed
 
     def forget(self) -> None:
-        """Think no more that the server counts by the minute."""
+        """Drop the assumption that the server counts per minute."""
         self._short_in_row = _SHORTS
         self._measured.clear()
         self._doubts = 1.0
         self._calls = self._refused = 0.0
 
     def is_full(self, now: float, allowed: float) -> bool:
-        """Return whether the last minute took about what ``allowed`` a second permits."""
+        """Return whether about as much was accepted in the last minute as ``allowed`` permits."""
         return self._log.minute(now) >= _FULL * min(allowed * MINUTE_S, self._fullest)
 
     def on_single(self, now: float, allowed: float) -> bool:
-        """Learn of a single refusal; whether it may be that of a quota: the minute was full."""
+        """Record a single refusal; return whether it may be a quota's, the minute being full."""
         self._singles += 1
         is_full = self.is_full(now, allowed)
         self._refused += not is_full
@@ -159,14 +160,14 @@ class MinuteWatch:
     def on_sample(
         self, now: float, calls: int, seconds: float, refused: int, allowed: float
     ) -> bool:
-        """Learn how many calls were sent in the last seconds; True: these are no minutes.
+        """Record how many calls were sent recently; return True if these are not minutes.
 
         Args:
             now: The time.
-            calls: Sent since the last time.
-            seconds: Since then.
+            calls: Number sent since the last sample.
+            seconds: Time since the last sample.
             refused: Calls refused so far.
-            allowed: Calls a second.
+            allowed: Calls per second.
         """
         window = self._log.minute(now)
         self._fullest *= _FADE ** (seconds / MINUTE_S)

@@ -1,21 +1,229 @@
-"""What is left of a provider's quota: buckets, and recent sends. Pure."""
+"""The remaining quota of a provider: buckets, and recent sends. Pure.
+
+Providers differ: some count the tokens used, some hold ``max_tokens`` until the answer is complete,
+some never return the unused part. No header says which. So the most lenient way is assumed until
+the server contradicts it, by saying that (nearly) nothing is left, or by refusing, although by our
+own count there was room. A stricter assumption is dropped if the server says, during a whole minute
+of full use, that much is left.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import (
+    dataclass,
+    replace,
+)
+from enum import (
+    StrEnum,
+)
+from typing import (
+    TYPE_CHECKING,
+)
 
-from pairmill.errors import Kind
-from pairmill.llm.limits.bucket import Bucket
-from pairmill.llm.limits.headers import Unit
-from pairmill.llm.limits.terms import HELD, NOTHING, Amounts, Charge, ChargeWatch, Cost, Limits
-from pairmill.llm.limits.windows import MinuteLog, SecondLog
+from msgspec import (
+    Struct,
+)
+
+from pairmill.errors import (
+    Kind,
+)
+from pairmill.llm.limits.headers import (
+    Unit,
+)
+from pairmill.llm.limits.windows import (
+    Bucket,
+    MinuteLog,
+    SecondLog,
+)
 
 if TYPE_CHECKING:
-    from pairmill.llm.limits.headers import HeaderReading, LimitHint
-    from pairmill.records import Usage
+    from collections.abc import (
+        Mapping,
+    )
 
-__all__ = ["HELD", "NOTHING", "Amounts", "Charge", "Cost", "Limits", "Quota"]
+    from pairmill.llm.limits.headers import (
+        HeaderReading,
+        LimitHint,
+    )
+    from pairmill.records import (
+        Usage,
+    )
+
+__all__ = [
+    "HELD",
+    "NOTHING",
+    "Amounts",
+    "Charge",
+    "ChargeWatch",
+    "Cost",
+    "Limits",
+    "Quota",
+]
+
+_SPENT = 0.008  # of the limit
+_COUNTED = 0.9  # of the limit; with nothing left and less than that counted, the count is wrong
+_MINUTE_S = 60.0
+_PATIENCE_S = 75.0  # of full use with much left, until a milder count is tried; doubles each time
+_LEFT = {"reserved": 0.15, "reconciled": 0.01}  # of the limit: much, by this belief
+_OF_HELD = 0.5  # a milder count would leave all that is held; half of it is no chance
+
+Amounts = tuple[float, float, float, float, float]
+"""Requests, input, output and all tokens of a call, by ``Unit``; then, at ``HELD``, the tokens that
+it may write but is not expected to."""
+
+HELD = 4
+
+NOTHING: Amounts = (0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+class Charge(StrEnum):
+    """What a server counts against a token quota."""
+
+    ACTUAL = "actual"  # what was used, as ``usage`` says
+    RECONCILED = "reconciled"  # prompt and max_tokens while under way, then what was used
+    RESERVED = "reserved"  # prompt and max_tokens, for good
+
+
+class Cost(Struct, frozen=True):
+    """Expected usage of a call.
+
+    Attributes:
+        input_tokens: Of the prompt.
+        output_tokens: Of the answer (expected).
+        max_output_tokens: Maximum of the answer, as requested.
+    """
+
+    input_tokens: float = 0.0
+    output_tokens: float = 0.0
+    max_output_tokens: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of a provider; None if a limit is unknown or does not exist.
+
+    The rate of tokens is ``1 - burst_s / 60`` of the limit: with a bucket of ``burst_s`` seconds no
+    minute, wherever it begins, can then exceed the limit, provided that single calls are small
+    compared with it. The rate of requests is the limit less the margin of ``SecondLog``; above
+    2,000 per second it is computed like that of tokens.
+
+    Attributes:
+        share: This process's share of the quota, if several processes use it.
+        charge: What the server counts; None to detect it.
+        cached_free: Prompt tokens read from the provider's cache do not count.
+    """
+
+    requests_per_min: float | None = None
+    tokens_per_min: float | None = None
+    input_per_min: float | None = None
+    output_per_min: float | None = None
+    burst_s: float = 1.0
+    share: float = 1.0
+    charge: Charge | None = None
+    cached_free: bool = False
+
+    def rate(self, per_min: float) -> float:
+        """Return the units per second to use of a limit per minute."""
+        return per_min / 60.0 * (1.0 - self.burst_s / 60.0) * self.share
+
+    def per_min(self) -> dict[Unit, float]:
+        """Return the limits that are set, by unit."""
+        values = {unit: getattr(self, name) for unit, name in _FIELDS.items()}
+        return {unit: limit for unit, limit in values.items() if limit is not None}
+
+    def with_per_min(self, found: Mapping[Unit, float]) -> Limits:
+        """Return these limits with some replaced."""
+        named = {_FIELDS[unit]: limit for unit, limit in found.items()}
+        return replace(self, **named)  # type: ignore[arg-type]
+
+    def learn(self, declared: Limits, hint: LimitHint) -> Limits:
+        """Return these limits, with those of ``hint`` for undeclared ones."""
+        fixed = declared.per_min()
+        learned = {
+            _FIELDS[unit]: reading.limit
+            for unit, reading in hint.minute.items()
+            if reading.limit and unit not in fixed
+        }
+        return replace(self, **learned) if learned else self  # type: ignore[arg-type]
+
+
+_FIELDS = {
+    Unit.REQUESTS: "requests_per_min",
+    Unit.INPUT: "input_per_min",
+    Unit.OUTPUT: "output_per_min",
+    Unit.TOKENS: "tokens_per_min",
+}
+
+
+_MILDER = {Charge.RESERVED: Charge.RECONCILED, Charge.RECONCILED: Charge.ACTUAL}
+
+
+class ChargeWatch:
+    """Assumes one way of counting until the server's figures contradict it.
+
+    Attributes:
+        charge: The current assumption.
+    """
+
+    __slots__ = ("_is_fixed", "_patience_s", "_roomy_since", "_since", "charge")
+
+    def __init__(self, given: Charge | None, now: float) -> None:
+        self.charge = given or Charge.ACTUAL
+        self._is_fixed = given is not None
+        self._since = now  # what was sent before, perhaps by others, counts for a minute
+        self._roomy_since: float | None = None
+        self._patience_s = _PATIENCE_S
+
+    def on_refused(self, now: float, *, is_much: bool) -> bool:
+        """Record a refusal of tokens that our count had; return True if the assumption changed.
+
+        Args:
+            now: The time.
+            is_much: More is missing than the calls in flight may use.
+        """
+        self._roomy_since = None
+        if self._is_fixed or now < self._since + _MINUTE_S:
+            return False
+        stricter = Charge.RESERVED if is_much else Charge.RECONCILED
+        if stricter is self.charge or self.charge is Charge.RESERVED:
+            return False
+        self._believe(stricter, now)
+        return True
+
+    def on_remaining(
+        self, now: float, left: float, *, counted: float, held: float, is_in_use: bool
+    ) -> bool:
+        """Record the remaining amount from the server; return True if the assumption changed.
+
+        Args:
+            now: The time.
+            left: Remaining share of the limit.
+            counted: Share of the limit that we used in the last minute, at most.
+            held: Share of the limit that the calls in flight may still return.
+            is_in_use: Calls are waiting for tokens and nothing else.
+        """
+        if left < _SPENT:
+            self._roomy_since = None
+            return counted < _COUNTED and self.on_refused(now, is_much=True)
+        milder = None if self._is_fixed else _MILDER.get(self.charge)
+        if milder is None:
+            return False
+        if not is_in_use or left < _LEFT[self.charge] + _OF_HELD * held:
+            self._roomy_since = None
+        elif self._roomy_since is None:
+            self._roomy_since = now
+        elif now >= self._roomy_since + self._patience_s:
+            self._patience_s *= 2.0
+            self._believe(milder, now)
+            return True
+        return False
+
+    def _believe(self, charge: Charge, now: float) -> None:
+        self.charge = charge
+        self._since = now
+        self._roomy_since = None
+
 
 _ONE_REQUEST: Amounts = (1.0, 0.0, 0.0, 0.0, 0.0)
 _REFUSED = frozenset(kind for kind in Kind if not kind.meaning.used_tokens)
@@ -31,14 +239,14 @@ _CREDIBLE = 0.9  # of a limit; refused with less than that by our own count, tha
 
 
 class Quota:
-    """The buckets of one pool, tested and taken from together.
+    """The buckets of one pool, tested and used together.
 
     Attributes:
-        declared: The limits that were given.
-        limits: Those in force: as given, and what headers have added.
-        pace: Requests a second at most, whatever the limits are; None: no such pace.
-        sent: Calls ever admitted, less those that were given back unused.
-        reserved: Tokens ever reserved, likewise.
+        declared: The configured limits.
+        limits: The limits in force: configured, and added from headers.
+        pace: Maximum requests per second, regardless of the limits; None: unlimited.
+        sent: Calls admitted so far, less those returned unused.
+        reserved: Tokens reserved so far, likewise.
     """
 
     __slots__ = (
@@ -73,19 +281,19 @@ class Quota:
 
     @property
     def requests_per_s(self) -> float | None:
-        """Rate of requests in force; None if there is none."""
+        """Current rate of requests; None if there is none."""
         rates = [bucket.rate for unit, bucket in self._dims if unit == Unit.REQUESTS]
         return min(rates, default=None)
 
     def amounts(self, cost: Cost) -> Amounts:
-        """Return what a call of this cost reserves."""
+        """Return the amounts that a call of this cost reserves."""
         is_kept = self._watch.charge is Charge.RESERVED
         output = cost.max_output_tokens if is_kept else cost.output_tokens
         held = max(0.0, cost.max_output_tokens - output)
         return (1.0, cost.input_tokens, output, cost.input_tokens + output, held)
 
     def wait_s(self, amounts: Amounts, now: float) -> float:
-        """Seconds until all of ``amounts`` may be taken at once; 0.0 means now."""
+        """Return the seconds until all of ``amounts`` are available at once; 0.0 means now."""
         longest = 0.0
         for unit, bucket in self._dims:
             wait_s = bucket.wait_s(amounts[unit], now)
@@ -98,7 +306,7 @@ class Quota:
         return longest
 
     def _minute_wait_s(self, amounts: Amounts, now: float) -> float:
-        """Seconds until the last minute, with all that is under way at its worst, has room."""
+        """Return the seconds until the last minute has room, whatever the calls in flight use."""
         limit = self.limits.tokens_per_min
         if limit is None or self._minute is None:
             return 0.0
@@ -110,7 +318,7 @@ class Quota:
         return self._minute.wait_s(now)
 
     def backlog_s(self, amounts: Amounts, ahead: list[float], now: float) -> float:
-        """Seconds until ``amounts`` may be taken behind a line that takes ``ahead``."""
+        """Return the seconds until ``amounts`` are available after a queue of ``ahead``."""
         longest = self.wait_s(amounts, now)  # which knows the last second and minute too
         for unit, bucket in self._dims:
             bucket.refill(now)
@@ -119,7 +327,7 @@ class Quota:
         return longest
 
     def take(self, amounts: Amounts, now: float) -> None:
-        """Reserve ``amounts``. The caller has asked ``wait_s`` at the same moment."""
+        """Reserve ``amounts``. The caller has checked ``wait_s`` at the same time."""
         for unit, bucket in self._dims:
             bucket.take(amounts[unit])
         if self._second is not None:
@@ -131,7 +339,7 @@ class Quota:
         self.reserved += amounts[Unit.TOKENS]
 
     def untake(self, amounts: Amounts, since: float, now: float) -> None:
-        """Undo ``take``, which was at ``since``: nothing was sent."""
+        """Undo the ``take`` of time ``since``: nothing was sent."""
         self.sent -= 1
         self.reserved -= amounts[Unit.TOKENS]
         if self._second is not None:
@@ -146,7 +354,7 @@ class Quota:
         since: float,
         now: float,
     ) -> None:
-        """Replace what was reserved at ``since`` by what the server counted, as far as is known."""
+        """Replace the amounts reserved at ``since`` by what the server counted, as far as known."""
         if kind is not None and kind in _REFUSED:
             self._settle(amounts, _ONE_REQUEST, since, now)
         elif usage is not None:
@@ -162,12 +370,12 @@ class Quota:
             self._settle(amounts, (requests, prompt, output, tokens, 0.0), since, now)
 
     def on_refused(self, now: float, hint: LimitHint | None, retry_after_s: float | None) -> bool:
-        """Empty the buckets, as the server's are; and save up less for bursts of requests.
+        """Empty the buckets, like the server's, and allow smaller bursts of requests.
 
-        A server that counts a minute's limit by the second refuses bursts, not rates.
+        A server that enforces a limit per minute by the second refuses bursts, not rates.
 
         Returns:
-            Whether ``amounts`` are others from now on: tokens are counted in another way.
+            Whether ``amounts`` differ from now on, because tokens are counted differently.
         """
         if self._second is not None and retry_after_s is not None and retry_after_s <= _SHORT_S:
             self._second.on_refused()
@@ -182,7 +390,7 @@ class Quota:
         return is_new
 
     def set_limits(self, limits: Limits, now: float) -> None:
-        """Put other limits in force; what a bucket holds already it keeps."""
+        """Replace the limits; buckets keep their levels."""
         self.limits = limits
         requests = limits.requests_per_min
         per_s = math.inf if requests is None else requests / 60.0 * limits.share
@@ -208,7 +416,7 @@ class Quota:
         self._set_dims()
 
     def set_pace(self, pace: float | None, now: float) -> None:
-        """Send at most ``pace`` requests a second, whatever else allows more; None: no pace."""
+        """Limit requests to ``pace`` per second, whatever else is allowed; None: no such limit."""
         self.pace = pace
         if pace is None:
             self._pace = None
@@ -230,17 +438,17 @@ class Quota:
         seconds: float,
         now: float,
     ) -> bool:
-        """Let what the server says remains lower a level; it never raises one.
+        """Lower levels to what the server says remains; never raise one.
 
         Args:
-            hint: What a reply said.
-            sent_since: Calls admitted after that reply's call: the reply knows nothing of them.
-            reserved_since: Tokens that those reserved.
-            seconds: Time since that call went out: what flowed in since, it does not know either.
+            hint: From a reply's headers.
+            sent_since: Calls admitted after that reply's call, which the reply does not include.
+            reserved_since: Tokens reserved by those.
+            seconds: Time since that call was sent; refills since then are not included either.
             now: The time.
 
         Returns:
-            Whether ``amounts`` are others from now on: tokens are counted in another way.
+            Whether ``amounts`` differ from now on, because tokens are counted differently.
         """
         is_new = False
         for unit, reading in hint.minute.items():
@@ -263,14 +471,14 @@ class Quota:
                 bucket.give(back, now)
 
     def on_lag(self, seconds: float) -> None:
-        """Learn how late a timer ran."""
+        """Record how late a timer ran."""
         if self._second is not None:
             self._second.on_lag(seconds)
 
     def _counted(self, now: float) -> float:
-        """Share of the token limit that we used in the last minute, calls under way at their worst.
+        """Return the share of the token limit used in the last minute, at most.
 
-        More than 1 where there is no such limit: then nothing that is refused is a surprise.
+        More than 1 if there is no such limit: then no refusal is a surprise.
         """
         limit = self.limits.tokens_per_min
         if not limit or self._minute is None:
@@ -279,7 +487,7 @@ class Quota:
         return (self._minute.total + self._held) / (limit * self.limits.share)
 
     def _doubt(self, now: float, hint: LimitHint | None) -> bool:
-        """Ask whether a refusal means that the server counts tokens in another way than we did."""
+        """Check whether a refusal means that the server counts tokens differently."""
         tokens, requests = self._buckets.get(Unit.TOKENS), self._buckets.get(Unit.REQUESTS)
         limit, counted = self.limits.tokens_per_min, self._counted(now)
         if tokens is None or not limit:
@@ -294,7 +502,7 @@ class Quota:
         return is_spent and self._watch.on_refused(now, is_much=counted < _CREDIBLE)
 
     def _compare(self, reading: HeaderReading, now: float) -> bool:
-        """Ask whether what remains fits with what we believe that the server counts."""
+        """Check whether the remaining amount fits our assumption about the server's counting."""
         limit, bucket = self.limits.tokens_per_min, self._buckets[Unit.TOKENS]
         if not limit or reading.remaining is None:
             return False

@@ -1,7 +1,7 @@
-"""Tests of a measured rate: when to put it to the test, and what came of it. Pure.
+"""Tests a measured rate: when a test is due, and its outcome. Pure.
 
-A rate that was measured may have been a mistake, or be one no more. So after a while the pace
-doubles each second (see ``pacing``) until the server objects, or nothing is left that limits it.
+A measured rate may have been wrong from the start, or have become so. So after a while the pace
+doubles each second (see ``pacing``) until the server refuses, or until nothing limits it any more.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _AS_TESTED = 1.2  # times what was tested: it is uncertain by as much
 
 
 class RateTest:
-    """When the next test is due, and the one that is going on.
+    """The current test, and when the next one is due.
 
     Attributes:
-        rate: Calls a second that were thought to be allowed, while that is tested; else None.
+        rate: The rate under test, in calls per second; None if there is no test.
     """
 
     __slots__ = (
@@ -52,16 +52,16 @@ class RateTest:
         self._due_at, self._due_sent = math.inf, 0
 
     def begin(self, now: float, rate: float, taken: int, sent: int) -> None:
-        """Test a rate, after ``taken`` calls were taken of ``sent``."""
+        """Start a test of a rate, after ``taken`` of ``sent`` calls were accepted."""
         self.rate = rate
         self._since, self._taken = now, taken
         self._over, self._over_at = 0.0, sent
 
     def on_refused(self, index: int, usual: float) -> bool:
-        """Learn of a refusal; whether half of the test's calls or so are, scattered as they may be.
+        """Record a refusal; return whether about half of the test's calls were refused.
 
         Args:
-            index: The call's number in the order of sending.
+            index: The call's position in the order of sending.
             usual: Share of the calls that is refused by chance.
         """
         usual = max(_USUAL, usual)
@@ -73,15 +73,14 @@ class RateTest:
         return self._over >= _SURE
 
     def end(self, now: float, taken: int, *, is_free: bool) -> float | None:
-        """End the test, as the server objects; the rate to go back to, None if there is none.
+        """End the test because of refusals; return the rate to go back to, or None.
 
-        Where no pace is left (``is_free``) since a test a moment ago, the server may have saved up
-        what was taken beyond the tested rate: a bucket of a minute's calls bears with any rate for
-        some time.
+        If a test has just freed the pool of its pace (``is_free``), the server may have accepted
+        the excess from savings: a bucket with a minute's calls tolerates any rate for some time.
 
         Args:
             now: The time.
-            taken: Calls taken so far.
+            taken: Calls accepted so far.
             is_free: The pool has no pace.
         """
         rate, self.rate = self.rate, None
@@ -92,7 +91,7 @@ class RateTest:
         return released if least <= _AS_TESTED * released else None
 
     def release(self, now: float) -> None:
-        """End the test, as nothing limits the pool any more."""
+        """End the test, because nothing limits the pool any more."""
         self._released, self.rate = self.rate, None
         self._released_at = now
 
@@ -100,14 +99,14 @@ class RateTest:
         return now < self._released_at + LONG_PATIENCE_S
 
     def on_failed(self, *, is_long: bool) -> None:
-        """Wait for longer before the next test; ``is_long``: the server counts by the minute."""
+        """Wait longer before the next test; ``is_long`` if the server counts per minute."""
         self._held_s = LONGER * max(self._held_s, LONG_PATIENCE_S if is_long else 0.0)
         self._held_calls *= LONGER
 
     def on_measured(self, now: float) -> None:
-        """Learn that a rate was measured where there was no pace: it is tested soon.
+        """Schedule an early test of a rate that was measured without a pace.
 
-        Later if one had been released a moment ago.
+        Later if a pace was just dropped.
         """
         times = LONGER if self._is_recent(now) else 1
         first = self._held_calls if times > 1 else _FIRST_CALLS
@@ -115,16 +114,16 @@ class RateTest:
         self._held_s = _FIRST_S * self._held_calls / _FIRST_CALLS
 
     def hold(self, now: float, sent: int, *, is_long: bool) -> None:
-        """Put the next test off, from ``now`` on, when calls go, after ``sent`` of them."""
+        """Postpone the next test, counting from ``now``, when ``sent`` calls have been sent."""
         self._due_at = now + (max(self._held_s, LONG_PATIENCE_S) if is_long else self._held_s)
         self._due_sent = sent + self._held_calls
 
     def hold_until(self, then: float) -> None:
-        """Put the next test off until ``then`` at least."""
+        """Postpone the next test at least until ``then``."""
         self._due_at = max(self._due_at, then)
 
     def hurry(self, now: float) -> None:
-        """Let the next test be due at once."""
+        """Make the next test due at once."""
         self._due_at, self._due_sent = now, 0
 
     def is_due(self, now: float, sent: int) -> bool:

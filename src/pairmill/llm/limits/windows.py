@@ -1,15 +1,92 @@
-"""What was sent of late, and what was taken, over the last minute and the last second. Pure.
+"""Usage over time: a token bucket, and windows of seconds and minutes. Pure.
 
-A bucket holds an average; these hold the windows that servers really look at.
+A bucket fills at ``rate`` units a second up to ``capacity``; taking lowers its level, which may
+become negative (a debt that later refills pay back). Over any span of ``T`` seconds it gives out at
+most ``rate * T + max(capacity, largest amount)``, however early or late it is checked.
+
+A bucket enforces an average; the windows are what servers really check.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from collections import deque
+from bisect import (
+    bisect_left,
+)
+from collections import (
+    deque,
+)
 
-__all__ = ["MinuteLog", "RefusedLog", "SecondLog", "TakenLog"]
+__all__ = [
+    "Bucket",
+    "MinuteLog",
+    "RefusedLog",
+    "SecondLog",
+    "TakenLog",
+]
+
+_SLACK = 1e-9  # relative; rounding of sums of floats must not keep a full bucket closed
+
+
+class Bucket:
+    """A token bucket; the caller passes the time.
+
+    Attributes:
+        rate: Units added per second; more than 0.
+        capacity: Highest level; more than 0.
+        level: Units at ``at``; negative means debt.
+        at: Seconds on the caller's monotonic clock. An earlier time changes nothing.
+    """
+
+    __slots__ = ("at", "capacity", "level", "rate")
+
+    def __init__(self, rate: float, capacity: float, *, level: float, now: float) -> None:
+        self.rate = rate
+        self.capacity = capacity
+        self.level = min(level, capacity)
+        self.at = now
+
+    def refill(self, now: float) -> None:
+        """Add the units since ``at``. A stall of an hour fills the bucket once, no more."""
+        if now > self.at:
+            self.level = min(self.capacity, self.level + (now - self.at) * self.rate)
+            self.at = now
+
+    def wait_s(self, amount: float, now: float) -> float:
+        """Seconds until ``amount`` may be taken; 0.0 means now.
+
+        An amount larger than the capacity may be taken when the bucket is full; ``take`` then
+        leaves a debt, so it costs its own time and never blocks forever.
+        """
+        if now > self.at:  # ``refill``, written out: this is the hottest line of all
+            level = self.level + (now - self.at) * self.rate
+            self.level = level if level < self.capacity else self.capacity  # noqa: FURB136
+            self.at = now
+        capacity = self.capacity
+        missing = (amount if amount < capacity else capacity) - self.level  # noqa: FURB136
+        return 0.0 if missing <= _SLACK * capacity else missing / self.rate
+
+    def take(self, amount: float) -> None:
+        """Lower the level by ``amount``. The caller has checked ``wait_s`` at the same time."""
+        self.level -= amount
+
+    def give(self, amount: float, now: float) -> None:
+        """Raise the level by ``amount`` (a refund) up to the capacity, or lower it if negative."""
+        self.refill(now)
+        self.level = min(self.capacity, self.level + amount)
+
+    def lower(self, level: float, now: float) -> None:
+        """Lower the level to ``level``; a higher ``level`` changes nothing."""
+        self.refill(now)
+        self.level = min(self.level, level)
+
+    def retune(self, rate: float, capacity: float, now: float) -> None:
+        """Change rate and capacity as of ``now``; the level is kept, up to the new capacity."""
+        self.refill(now)
+        self.rate = rate
+        self.capacity = capacity
+        self.level = min(self.level, capacity)
+
 
 _CELL_S = 0.25
 _CELLS = 241  # a minute, wherever in a cell it begins
@@ -23,10 +100,10 @@ _REFUSED = 256  # refusals whose order is known: as many as may come out of orde
 
 
 class MinuteLog:
-    """Tokens sent in the last minute, by quarters of a second; each can be corrected.
+    """Tokens sent in the last minute, per quarter of a second; entries can be corrected.
 
     Attributes:
-        total: Of the last minute, and up to a quarter of a second more.
+        total: Sum over the last minute, plus up to a quarter of a second.
     """
 
     __slots__ = ("_cells", "_sums", "total")
@@ -37,7 +114,7 @@ class MinuteLog:
         self.total = 0.0
 
     def add(self, amount: float, now: float) -> None:
-        """Note what goes out now."""
+        """Record an amount sent now."""
         cell = int(now / _CELL_S)
         if cell not in self._sums:
             self.trim(now)
@@ -47,14 +124,14 @@ class MinuteLog:
         self.total += amount
 
     def correct(self, change: float, then: float) -> None:
-        """Correct what went out ``then``, if that is less than a minute ago."""
+        """Correct an amount sent at ``then``, if that is less than a minute ago."""
         cell = int(then / _CELL_S)
         if cell in self._sums:
             self._sums[cell] += change
             self.total += change
 
     def trim(self, now: float) -> None:
-        """Forget what is older than a minute."""
+        """Remove entries older than a minute."""
         oldest = int(now / _CELL_S) - _CELLS
         cells = self._cells
         while cells and cells[0] <= oldest:
@@ -63,23 +140,22 @@ class MinuteLog:
             self.total = 0.0
 
     def wait_s(self, now: float) -> float:
-        """Seconds until something is forgotten."""
+        """Seconds until the oldest entry expires."""
         if not self._cells:
             return _CELL_S
         return max(1e-3, (self._cells[0] + _CELLS) * _CELL_S - now)
 
 
 class SecondLog:
-    """Requests of the last second: for servers that meter a minute's quota by the second.
+    """Requests of the last second, for servers that enforce a quota per minute by the second.
 
-    So many requests as fall on a second never go within less than a second and a margin, counted
-    from when they were let go. A late one moves its successor of the next second and no other; so
-    delays on this side cost their mean, and never a refusal. The margin is for the way to the
-    server, which may be longer for one request than for another. It follows the delays that are
-    measured here, up to 14 ms (1.4 % of the quota), and beyond when the server has refused.
+    A second's worth of requests is never sent within less than a second plus a margin. A late
+    request delays only its successor one second later, so local delays cost their mean and never a
+    refusal. The margin allows for varying latency to the server. It follows the delays measured
+    here, up to 14 ms (1.4 % of the quota), and grows beyond that after refusals.
 
     Attributes:
-        margin_s: Seconds that are left free, each second.
+        margin_s: Seconds left free in each second.
     """
 
     __slots__ = ("_cap_s", "_lag_s", "_span_s", "_times", "margin_s")
@@ -93,14 +169,14 @@ class SecondLog:
         self.retune(per_s)
 
     def retune(self, per_s: float) -> None:
-        """Change the rate; what was noted is kept."""
+        """Change the rate; entries are kept."""
         count = max(1, math.floor(per_s * _SPACE_S + 1e-9))
         self._span_s = count / per_s
         if count != self._times.maxlen:
             self._times = deque(self._times, maxlen=count)
 
     def wait_s(self, now: float) -> float:
-        """Seconds until one more may go."""
+        """Seconds until one more may be sent."""
         times = self._times
         if len(times) < (times.maxlen or 1):
             return 0.0
@@ -108,21 +184,21 @@ class SecondLog:
         return wait_s if wait_s > 0.0 else 0.0  # noqa: FURB136 (a third of the cost of max)
 
     def add(self, now: float) -> None:
-        """Note one that goes now."""
+        """Record one that is sent now."""
         self._times.append(now)
 
     def remove(self, then: float) -> None:
-        """Forget one that was let go ``then``, and did not go."""
+        """Remove one that was admitted at ``then`` and not sent."""
         if then in self._times:
             self._times.remove(then)
 
     def on_lag(self, seconds: float) -> None:
-        """Learn how late something ran that was due."""
+        """Record how late a timer ran."""
         self._lag_s = max(seconds, self._lag_s * _FADE)
         self._set_margin()
 
     def on_refused(self) -> None:
-        """Learn that the margin was too small."""
+        """Record that the margin was too small."""
         self._cap_s = min(_MOST_MARGIN_S, self._cap_s * 1.5)
         self._lag_s = max(self._lag_s, self._cap_s / _LAGS)
         self._set_margin()
@@ -132,7 +208,7 @@ class SecondLog:
 
 
 class TakenLog:
-    """How many calls a server had taken at which time: samples, half a second apart.
+    """Samples, half a second apart, of how many calls a server had accepted.
 
     Attributes:
         since: When the log began.
@@ -145,9 +221,9 @@ class TakenLog:
         self._samples: deque[tuple[float, int]] = deque()
 
     def add(self, now: float, taken: int) -> None:
-        """Note how many calls have been taken so far; earlier ones may have been too many.
+        """Record how many calls have been accepted so far; earlier samples may have been too high.
 
-        A call is taken until it is refused.
+        A call counts as accepted until it is refused.
         """
         samples = self._samples
         if not samples:
@@ -162,7 +238,7 @@ class TakenLog:
             samples.popleft()
 
     def rate(self, now: float, span_s: float) -> float:
-        """Calls a second that were taken in the last ``span_s`` seconds; more than 0."""
+        """Calls per second accepted in the last ``span_s`` seconds; more than 0."""
         if not self._samples:
             return 1.0
         since, taken_then = self._samples[0]
@@ -173,7 +249,7 @@ class TakenLog:
         return max(1, self._samples[-1][1] - taken_then) / max(now - since, 1.0)
 
     def span_s(self, now: float, calls: int, least_s: float, most_s: float) -> float:
-        """Seconds in which so many calls were taken last, within bounds."""
+        """Seconds in which the last so many calls were accepted, within bounds."""
         if not self._samples:
             return least_s
         last = self._samples[-1][1]
@@ -183,7 +259,7 @@ class TakenLog:
         return most_s
 
     def minute(self, until: float) -> int:
-        """Calls that were taken in the minute that ended at ``until``; at least 1."""
+        """Calls accepted in the minute before ``until``; at least 1."""
         return max(1, self._by(until) - self._by(until - _MINUTE_S))
 
     def _by(self, then: float) -> int:
@@ -196,7 +272,7 @@ class TakenLog:
 
 
 class RefusedLog:
-    """Refused calls of late, in the order of sending: refusals may come in another one."""
+    """Recently refused calls in the order of sending, which may differ from that of refusals."""
 
     __slots__ = ("_indices",)
 
@@ -204,7 +280,7 @@ class RefusedLog:
         self._indices: list[int] = []
 
     def later(self, index: int) -> int:
-        """Note that call number ``index`` was refused; how many refused ones were sent after it."""
+        """Record a refusal of call number ``index``; return how many later calls were refused."""
         place = bisect_left(self._indices, index)
         after = len(self._indices) - place
         self._indices.insert(place, index)

@@ -8,13 +8,13 @@ else through an HTTP client in Rust (`reqwest`). Failures have the same names on
 from __future__ import annotations
 
 import os
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from pairmill.errors import Kind, ProviderError
 from pairmill.llm.masking import hide_in_headers
 from pairmill.llm.providers import failures
-from pairmill.llm.providers.keys import RenewedKey, secrets_of
+from pairmill.llm.providers.endpoint import RenewedKey, secrets_of
 from pairmill.llm.providers.provider import Mode, ProviderReply
 from pairmill.llm.providers.replies import body_limit, decode, is_success
 from pairmill.llm.providers.wire import Encoder, send
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pairmill.clock import Clock
     from pairmill.llm.providers.endpoint import Endpoint
-    from pairmill.llm.providers.transport import Transport
+    from pairmill.llm.providers.provider import Transport
     from pairmill.records import Request
 
 __all__ = ["DirectProvider", "account_headers"]
@@ -106,15 +106,8 @@ class DirectProvider:
         await self._transport.aclose()
 
     async def _ask_with_fresh_key(self, content: bytes) -> ProviderReply:
-        """Ask with a current key, and again with a new one if it was refused."""
         assert self._keys is not None  # noqa: S101 (else this is not called)
-        self._renew(await self._keys.get())
-        try:
-            return await self._ask(content)
-        except ProviderError as error:
-            if error.kind is not Kind.AUTH or not self._renew(await self._keys.get_new()):
-                raise
-        return await self._ask(content)
+        return await self._keys.ask(self._renew, partial(self._ask, content))
 
     def _renew(self, key: str) -> bool:
         """Renew the key; return whether it changed."""

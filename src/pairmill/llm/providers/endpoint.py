@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pairmill.errors import ConfigError, Kind
+from pairmill.config import SECRET_HEADER
+from pairmill.errors import ConfigError, Kind, ProviderError
 from pairmill.llm.providers.dialect import Refusal
 from pairmill.llm.providers.profile import (
     GENERIC,
@@ -16,16 +17,29 @@ from pairmill.llm.providers.profile import (
     RequestOptions,
     fill_in,
     find_profile,
+    fresh_key,
     load_profile,
     request_options,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
+    from pairmill.clock import Clock
     from pairmill.config import PoolSettings, Settings
+    from pairmill.llm.providers.profile import KeySource
+    from pairmill.llm.providers.provider import ProviderReply
 
-__all__ = ["DEFAULT_BASE_URL", "Endpoint", "Secret", "address_hint", "refusal_hint", "resolve"]
+__all__ = [
+    "DEFAULT_BASE_URL",
+    "Endpoint",
+    "RenewedKey",
+    "Secret",
+    "address_hint",
+    "refusal_hint",
+    "resolve",
+    "secrets_of",
+]
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 _URL_VARIABLE = "OPENAI_BASE_URL"
@@ -255,3 +269,69 @@ def is_private_host(host: str) -> bool:
         return ipaddress.ip_address(host).is_private
     except ValueError:
         return False
+
+
+_FRESH_S = 60.0  # minimum time between calls of the source, which may cache its token itself
+
+
+class RenewedKey:
+    """A key from a function, asked again once a minute.
+
+    Args:
+        source: Returns a currently valid key.
+        clock: Measures the minute.
+    """
+
+    def __init__(self, source: KeySource, clock: Clock) -> None:
+        self._source = source
+        self._clock = clock
+        self._key = ""
+        self._until = float("-inf")
+
+    async def get(self) -> str:
+        """Return the current key, or a new one if it is a minute old.
+
+        Raises:
+            ConfigError: The function returned no key.
+        """
+        if self._clock.monotonic() < self._until:
+            return self._key
+        return await self.get_new()
+
+    async def get_new(self) -> str:
+        """Get a new key, whatever the age of the current one.
+
+        Raises:
+            ConfigError: The function returned no key.
+        """
+        self._key = await fresh_key(self._source)
+        self._until = self._clock.monotonic() + _FRESH_S
+        return self._key
+
+    async def ask(
+        self, use: Callable[[str], bool], ask: Callable[[], Awaitable[ProviderReply]]
+    ) -> ProviderReply:
+        """Ask with a current key, and once more with a new one if it was refused.
+
+        Args:
+            use: Sends this key from now on; returns whether it is a new one.
+            ask: Makes the call.
+
+        Raises:
+            ConfigError: The function returned no key.
+            ProviderError: The call failed.
+        """
+        use(await self.get())
+        try:
+            return await ask()
+        except ProviderError as error:
+            if error.kind is not Kind.AUTH or not use(await self.get_new()):
+                raise
+        return await ask()
+
+
+def secrets_of(endpoint: Endpoint) -> tuple[str, ...]:
+    """Return the texts that no message may repeat: the key, and values of secret headers."""
+    key = endpoint.key.reveal()
+    hidden = [text for name, text in endpoint.options.headers.items() if SECRET_HEADER.search(name)]
+    return tuple(filter(None, (key, *hidden)))

@@ -1,4 +1,4 @@
-"""Interface of providers: a client of one endpoint, for single calls."""
+"""Interfaces of a provider, which completes requests, and of its transport, which sends bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pairmill.records import Completion, Request
 
-__all__ = ["Mode", "Provider", "ProviderReply"]
+__all__ = ["Mode", "Provider", "ProviderReply", "RawReply", "Transport"]
 
 
 class Mode(StrEnum):
@@ -44,6 +44,39 @@ class Provider(Protocol):
         Raises:
             ProviderError: There was no usable reply; failed calls raise nothing else.
         """
+        ...
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        ...
+
+
+class RawReply(Struct, frozen=True):
+    """A reply as received.
+
+    Attributes:
+        headers: Headers about limits, names in lower case (`replies.limit_headers`).
+        body: Decompressed; of a body that exceeds its limit, at least one byte more than that.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Transport(Protocol):
+    """Persistent connections to one endpoint."""
+
+    async def post(self, content: bytes) -> RawReply:
+        """Send a JSON body once, and return the reply, whatever its status.
+
+        Raises:
+            ProviderError: There is no reply; see ``failures``.
+        """
+        ...
+
+    def set_header(self, name: str, value: str) -> None:
+        """Send a header with all calls from now on, such as a renewed key."""
         ...
 
     async def aclose(self) -> None:

@@ -16,20 +16,15 @@ from typing import TYPE_CHECKING, NoReturn
 
 from anyio.lowlevel import checkpoint
 from pyreqwest.client import ClientBuilder
-from pyreqwest.exceptions import (
-    BodyDecodeError,
-    BuilderError,
-    RequestError,
-    RequestTimeoutError,
-)
+from pyreqwest.exceptions import BodyDecodeError, BuilderError, RequestError, RequestTimeoutError
 from pyreqwest.http import Url
 
 from pairmill.errors import ProviderError
 from pairmill.llm.limits.headers import LIMIT_HEADERS
 from pairmill.llm.providers import failures
+from pairmill.llm.providers.bodies import unpack
+from pairmill.llm.providers.provider import RawReply
 from pairmill.llm.providers.replies import body_limit, is_success, limit_headers
-from pairmill.llm.providers.transport import RawReply
-from pairmill.llm.providers.unpack import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

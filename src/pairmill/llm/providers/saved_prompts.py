@@ -17,7 +17,7 @@ import anyio
 import httpx2
 import orjson
 
-from pairmill.llm.providers.outgoing import make_client
+from pairmill.llm.providers.network import make_client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

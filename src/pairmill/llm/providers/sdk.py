@@ -11,23 +11,20 @@ import os
 import socket
 import ssl
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 import httpx2
 
-from pairmill.errors import Kind, ProviderError
+from pairmill.errors import ProviderError
 from pairmill.llm.masking import hide_in_headers
 from pairmill.llm.providers import failures
-from pairmill.llm.providers.keys import RenewedKey, secrets_of
-from pairmill.llm.providers.outgoing import make_client
+from pairmill.llm.providers.bodies import unpack
+from pairmill.llm.providers.endpoint import RenewedKey, secrets_of
+from pairmill.llm.providers.network import make_client
 from pairmill.llm.providers.provider import Mode, ProviderReply
-from pairmill.llm.providers.replies import (
-    body_limit,
-    decode,
-    limit_headers,
-)
-from pairmill.llm.providers.unpack import unpack
+from pairmill.llm.providers.replies import body_limit, decode, limit_headers
 from pairmill.llm.providers.wire import Encoder, send
 
 if TYPE_CHECKING:
@@ -120,15 +117,8 @@ class SdkProvider:
         await self._client.close()
 
     async def _ask_with_fresh_key(self, content: bytes) -> ProviderReply:
-        """Ask with a current key, and again with a new one if it was refused."""
         assert self._keys is not None  # noqa: S101 (else this is not called)
-        self._renew(await self._keys.get())
-        try:
-            return await self._ask(content)
-        except ProviderError as error:
-            if error.kind is not Kind.AUTH or not self._renew(await self._keys.get_new()):
-                raise
-        return await self._ask(content)
+        return await self._keys.ask(self._renew, partial(self._ask, content))
 
     def _renew(self, key: str) -> bool:
         """Renew the key; return whether it changed."""

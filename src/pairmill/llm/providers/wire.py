@@ -14,11 +14,10 @@ import msgspec
 import orjson
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.providers.dialect import Refusal, WireDialect
+from pairmill.llm.providers.dialect import Refusal, WireDialect, fit_schema, is_strict
 from pairmill.llm.providers.profile import GENERIC, ProviderProfile, RequestOptions
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.reasoning import ReasoningSearch
-from pairmill.llm.providers.schemas import fit_schema, is_strict
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
+from pairmill.errors import UsageError
+from pairmill.output.features import ROW_NOTES
 from pairmill.output.rows import task_of
+from pairmill.store.rows import with_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from pairmill.output.features import Schema
+    from pairmill.output.features import Feature, Schema
     from pairmill.output.rows import Row
 
-__all__ = ["Candidate", "Format", "Record", "TrlLines", "as_turns", "each", "fold_systems"]
+__all__ = [
+    "Candidate",
+    "Format",
+    "Record",
+    "TrlLines",
+    "as_turns",
+    "each",
+    "fold_systems",
+    "with_columns",
+]
 
 Record: TypeAlias = "dict[str, Any]"
 
@@ -82,6 +95,8 @@ class Format:
         tasks: The tasks of rows that it can hold; rows of another are dropped as ``task_NAME``.
         needs: Name of a recipe's field without which a row makes no record; dropped as
             ``no_NAME``.
+        shows: Name of a row's text that only this format shows; it is chosen for rows that have it.
+        made_for: The task whose rows it is chosen for.
         system: Where a row's system text is: in a place of its ``own``; nowhere, but there is a
             ``prompt`` that it can be put before; or ``none``.
         passage: Where a passage stands that a row is opened with: in the ``prompt``, ``apart`` from
@@ -104,6 +119,8 @@ class Format:
     paired: bool = False
     tasks: frozenset[str] = frozenset({"pair", "question"})
     needs: str | None = None
+    shows: str | None = None
+    made_for: str | None = None
     system: Literal["own", "prompt", "none"] = "prompt"
     passage: Literal["prompt", "apart", "none"] = "none"
     added: tuple[str, ...] = ()
@@ -151,3 +168,47 @@ def fold_systems(shape: Format) -> Format:
 def as_turns(asked: str, replied: str) -> str:
     """Return Python that makes ``messages`` of rows, from an expression and a column's name."""
     return _TURNS.format(asked=asked, replied=replied)
+
+
+def with_columns(shape: Format, names: Sequence[str], fields: Mapping[str, Feature]) -> Format:
+    """Return the format with more columns after its own.
+
+    Args:
+        shape: A format.
+        names: Columns of the row, or names of a recipe's fields.
+        fields: A recipe's fields with their types.
+
+    Raises:
+        UsageError: There is no such column, or the format has one of that name already.
+    """
+    if not names:
+        return shape
+    row = with_fields(fields)
+    known = {**fields, **row}
+    added: dict[str, Feature] = {}
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+            raise UsageError(f"--columns: no column '{name}'; {hint}")
+        if name in shape.schema:
+            raise UsageError(f"--columns: the format '{shape.name}' has a column '{name}' already")
+        added[name] = known[name]
+
+    def write(rows: Sequence[Row]) -> Iterable[Candidate]:
+        for candidate in shape.write(rows):
+            source = candidate.row
+            more = {
+                name: source.get(name) if name in row else (source.get("fields") or {}).get(name)
+                for name in added
+            }
+            yield candidate._replace(record={**candidate.record, **more})
+
+    notes = {name: ROW_NOTES.get(name, "A field of the recipe") for name in added}
+    return replace(
+        shape,
+        schema={**shape.schema, **added},
+        notes={**shape.notes, **notes},
+        write=write,
+        added=tuple(added),
+    )

@@ -64,5 +64,6 @@ REASONING = replace(
     " Qwen3 templates expect; a row without a thought is as in messages",
     notes={"messages": "System, user and assistant turns; <think>...</think> opens the last reply"},
     write=each(_shape_reasoning),
+    shows="reasoning",
     openai=False,
 )

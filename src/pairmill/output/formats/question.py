@@ -55,4 +55,5 @@ QUESTION = Format(
     },
     trl=TrlLines("GRPOTrainer", ", reward_funcs=holds_answer", _RESHAPE),
     tasks=frozenset({"question"}),
+    made_for="question",
 )

@@ -30,4 +30,5 @@ TEXT = Format(
     llama_stage="pt",
     axolotl={"type": "completion", "field": "text"},
     tasks=frozenset({"pair", "question", "conversation", "text"}),
+    made_for="text",
 )

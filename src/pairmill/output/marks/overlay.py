@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pairmill.output.marks.log import Action, Edit
-    from pairmill.output.record import Record
-    from pairmill.output.rows import Row
+    from pairmill.output.rows import Record, Row
 
 __all__ = [
     "EDITED",

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pairmill.output.marks.overlay import NO_MARKS, RESCUED, reject_key
-from pairmill.output.record import Place, Record
-from pairmill.output.rows import complete_lines, is_row, parse, published_shards
+from pairmill.output.rows import Place, Record, complete_lines, is_row, parse, published_shards
 from pairmill.store.rows import REJECTED_FIELDS, ROW_FEATURES
 
 if TYPE_CHECKING:

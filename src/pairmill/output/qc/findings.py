@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
-    from pairmill.output.qc.metrics import Hit
     from pairmill.output.qc.read import Pairs
     from pairmill.output.qc.report import Report
-    from pairmill.output.record import Place, Record
+    from pairmill.output.qc.variety import Hit
+    from pairmill.output.rows import Place, Record
 
 __all__ = ["clean", "finding_rows", "parse_keys", "write_findings"]
 

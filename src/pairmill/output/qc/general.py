@@ -19,10 +19,9 @@ from pairmill.output.qc.tasks import (
     stands_alone,
 )
 from pairmill.quality.phrases import fold, phrases_of
-from pairmill.quality.source_words import find_reference
-from pairmill.quality.stopwords import FUNCTION_WORDS
 from pairmill.quality.text import count_words, words
-from pairmill.quality.wording import find_chatter, find_cut, quote
+from pairmill.quality.word_lists import FUNCTION_WORDS
+from pairmill.quality.wording import find_chatter, find_cut, find_reference, quote
 
 if TYPE_CHECKING:
     from pairmill.quality.text import Prepared

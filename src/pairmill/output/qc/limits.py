@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-__all__ = ["BY_NATURE", "DROPPED", "LIMITS", "Limit", "Status"]
+from pairmill.quality.trust import Status
 
-
-class Status(StrEnum):
-    """Status of a figure; ``info`` if there is no good or bad in data of this kind."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-    INFO = "info"
+__all__ = ["BY_NATURE", "DROPPED", "LIMITS", "Limit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +60,8 @@ LIMITS = {
         "mean support: the answers' words stand together in the passage, 0 to 1", None, None, "",
         is_share=False),
     "weakly_supported": Limit(
-        "answers whose words do not stand together in their passage (support under 0.15)",
-        0.25, 0.60,
+        "answers whose words do not stand together in their passage (support under 0.25)",
+        0.10, 0.40,
         "read some: the words are the text's, what is said of them may not be; a verifier tells"),
     "unsupported_sentences": Limit(
         "sentences that a verifier did not find supported", 0.05, 0.20,

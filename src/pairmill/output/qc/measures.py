@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pairmill.output.qc.alike import count_repeats, find_leaks
+from msgspec.structs import replace
+
 from pairmill.output.qc.general import find_cut_end, find_leftovers, find_pointer, find_refused
-from pairmill.output.qc.metrics import Hit, Profile, QcMetrics
 from pairmill.output.qc.tasks import is_arithmetic, is_code, names_language
-from pairmill.output.qc.variety import describe_variety
-from pairmill.quality.applicability import applies
-from pairmill.quality.filters import CHECKS, Case, PromptTerms
-from pairmill.quality.grounding import (
-    coverage,
-    prepare_chunk,
-    prepare_pair,
-    score,
-    trigram_overlap,
+from pairmill.output.qc.variety import (
+    Hit,
+    Profile,
+    QcMetrics,
+    count_repeats,
+    describe_variety,
+    find_leaks,
 )
+from pairmill.quality.filters import CHECKS, Case, PromptTerms
+from pairmill.quality.grounding import coverage, prepare_chunk, prepare_pair, score, trigram_overlap
 from pairmill.quality.language import (
     UNDETERMINED,
     differs,
@@ -29,6 +28,7 @@ from pairmill.quality.language import (
     is_strange_script,
     is_unnamed,
 )
+from pairmill.quality.phrases import applies
 from pairmill.quality.privacy import find_personal
 from pairmill.quality.support import support
 from pairmill.quality.text import count_words
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from pairmill.output.qc.library import Library
     from pairmill.output.qc.shapes import PairRow
-    from pairmill.quality.embedding import Embed
+    from pairmill.quality.duplicates import Embed
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
     from pairmill.quality.text import Prepared
 
@@ -273,7 +273,7 @@ class _Inspector:
         return f"the answer is in {found}, the instruction in {expected}"
 
     def _spoken(self, text: Prepared) -> str | None:
-        if self.usual and is_confirmed(text.vocabulary, self.usual):
+        if self.usual and is_confirmed(text, self.usual):
             return self.usual
         if is_strange_script(text.text):
             return UNDETERMINED

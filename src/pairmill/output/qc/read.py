@@ -15,21 +15,31 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from pairmill.chunking.reader import read_documents
+from pairmill.config import load
 from pairmill.errors import ConfigError, InputError
-from pairmill.output.marks.overlay import Marks, RecordMarks
+from pairmill.output.marks.overlay import Marks, RecordMarks, is_run_folder
 from pairmill.output.qc.shapes import SPLITS, Fields, PairRow, read_record, to_pair, unread_fields
-from pairmill.output.record import Place, Record
+from pairmill.output.rows import Place, Record
 from pairmill.output.sample import Reservoir
+from pairmill.output.source_texts import find_inputs
+from pairmill.sources.files import check_inputs
+from pairmill.store.folder import read_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from pairmill.records import Document
 
 __all__ = [
     "Fields",
     "PairRow",
     "Pairs",
     "data_files",
+    "documents_for",
+    "pairs_in",
+    "phrases_in",
     "read_pairs",
     "records_in",
     "records_of",
@@ -222,7 +232,7 @@ def records_of(file: Path) -> Iterator[Record]:
 
 
 def _lines(file: Path, split: str | None) -> Iterator[Record]:
-    """One record a line; a line that is no JSON counts as a record without a pair."""
+    """One record a line; a line that is not JSON counts as a record without a pair."""
     with gzip.open(file) if file.name.endswith(".gz") else file.open("rb") as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():
@@ -302,3 +312,45 @@ def _columns(file: Path) -> Iterator[Any]:
                 yield from batch.to_pylist()
     except arrow.ArrowException:
         raise InputError(f"{file}: not a {kind} file that can be read") from None
+
+
+def pairs_in(path: Path) -> Path:
+    """Return where the pairs are: a run folder's ``data``, else the path itself."""
+    return path / "data" if is_run_folder(path) else path
+
+
+def documents_for(
+    path: Path, named: Sequence[str], text_field: str | None, *, run_code: bool = False
+) -> tuple[Iterable[Document] | None, str]:
+    """Return the documents that the pairs in ``path`` were made from; else None and why.
+
+    Args:
+        path: The dataset; a run folder knows its inputs, and is believed.
+        named: Files and folders that the user named instead.
+        text_field: Of the named ones: the field that holds the text.
+        run_code: Whether Python code that a run folder names may run, to read its inputs.
+
+    Raises:
+        InputError: A named one cannot be read.
+    """
+    if named:
+        settings = load(given={"inputs": tuple(named), "output": path, "text_field": text_field})
+        check_inputs(settings.inputs, path)
+        return read_documents(settings, lambda _note: None), ""
+    if not is_run_folder(path):
+        return None, "give the documents (--documents)"
+    found, reason = find_inputs(read_folder(path), run_code=run_code)
+    return (read_documents(found, lambda _note: None) if found else None), reason
+
+
+def phrases_in(path: Path) -> list[str]:
+    """Return the non-blank lines of a file.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f"cannot read examples from {path}") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]

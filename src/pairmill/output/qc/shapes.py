@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pairmill.output.record import Place
+from pairmill.output.rows import Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -3,23 +3,192 @@
 from __future__ import annotations
 
 import random
+import re
 import zlib
 from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from pairmill.output.qc.metrics import Hit, Profile, Variety
-from pairmill.quality.stopwords import ENGLISH, FUNCTION_WORDS
+from pairmill.output.qc.tasks import languages_named
+from pairmill.quality.duplicates import Item, find_alike, find_duplicates, group, jaccard, shingles
 from pairmill.quality.text import is_spaceless, words
+from pairmill.quality.thresholds import LEAST_JACCARD
+from pairmill.quality.word_lists import ENGLISH, FUNCTION_WORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pairmill.output.qc.library import Library
-    from pairmill.output.qc.metrics import QcMetrics
     from pairmill.output.qc.shapes import PairRow
+    from pairmill.quality.duplicates import Embed
 
-__all__ = ["describe_variety"]
+__all__ = [
+    "Hit",
+    "Profile",
+    "QcMetrics",
+    "Variety",
+    "count_repeats",
+    "describe_variety",
+    "find_leaks",
+]
+
+
+class Profile(StrEnum):
+    """What kind of data is judged.
+
+    ``grounded``: answers that rest on documents, or on a text of their own.
+    ``general``: any requests with their replies.
+    """
+
+    GROUNDED = "grounded"
+    GENERAL = "general"
+
+
+class Hit(NamedTuple):
+    """One thing found: in which row (from 1) and exchange (from 0), what, and the figure if any."""
+
+    row: int
+    exchange: int
+    detail: str
+    number: float | None = None
+
+
+class Variety(NamedTuple):
+    """How much a sample of texts repeats itself.
+
+    Attributes:
+        name: What the texts are.
+        words: How many words the sample has.
+        distinct_2: Different word pairs among all.
+        compression: How far zlib packs it.
+    """
+
+    name: str
+    words: int
+    distinct_2: float
+    compression: float
+
+
+@dataclass(slots=True)
+class QcMetrics:
+    """Measured values.
+
+    Attributes:
+        values: Key to figure.
+        hits: For shares: key to everything found, in the order of the rows.
+        notes: Key to a remark.
+        unchecked: Key to why it could not be measured.
+        grounding: Of each answer that was held against a passage: coverage by it, and by the best
+            passage of another document where there is one.
+        variety: Of the instructions, and of as many words of the documents' sentences where these
+            are at hand; empty for too few rows.
+    """
+
+    values: dict[str, float] = field(default_factory=dict)
+    hits: dict[str, list[Hit]] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    unchecked: dict[str, str] = field(default_factory=dict)
+    grounding: list[tuple[float, float | None]] = field(default_factory=list)
+    variety: list[Variety] = field(default_factory=list)
+
+    def rows(self, key: str) -> list[int]:
+        """Numbers of the rows with something of this key, each once."""
+        return list(dict.fromkeys(hit.row for hit in self.hits.get(key, ())))
+
+
+_LEAST_FRAME = 5  # requests that share a sentence, from which on it may be a template's
+_FRAME_SHARE = 3.0  # and how many times as often as sentences are met on average
+_VERY_ALIKE = 0.85  # requests that are no two fillings of one template
+_ANSWERS_ALIKE = 0.5
+_SENTENCE = re.compile(r"(?<=[.?!:])\s+|\n+")
+_DIGITS = re.compile(r"\d+")
+
+
+def count_repeats(
+    rows: Sequence[tuple[int, PairRow]], embed: Embed | None, figures: QcMetrics, profile: Profile
+) -> None:
+    """Requests that come again; one may have several preferences, told apart by their answers."""
+    texts = {
+        number: f"{row.key_text}\n{row.answer}" if row.is_choice else row.key_text
+        for number, row in rows
+    }
+    items = [Item(f"{number:012}", text) for number, text in texts.items()]
+    repeats = find_duplicates(items)
+    if profile is Profile.GENERAL:
+        frames = _find_frames(texts.values())
+        said = {f"{number:012}": row.answer for number, row in rows}
+        repeats = {
+            name: found
+            for name, found in repeats.items()
+            if found.similarity == 1.0
+            or (
+                _asks_the_same(texts[int(name)], texts[int(found.of)], frames)
+                and (found.similarity >= _VERY_ALIKE or _says_the_same(said[name], said[found.of]))
+            )
+        }
+    first: dict[tuple[str, ...], int] = {}
+    exact: list[Hit] = []
+    for number, text in texts.items():
+        earlier = first.setdefault(words(text), number)
+        if earlier != number:
+            exact.append(Hit(number, 0, f"repeats record {earlier}", 1.0))
+    near = [
+        Hit(int(name), 0, f"nearly repeats record {int(found.of)}", found.similarity)
+        for name, found in sorted(repeats.items())
+    ]
+    found = [("exact_repeats", exact), ("near_repeats", near)]
+    if embed is not None:
+        rest = [item for item in items if item.id not in repeats]
+        alike = [
+            Hit(int(name), 0, "means what an earlier one means") for name in find_alike(rest, embed)
+        ]
+        found.append(("alike_meanings", sorted([*near, *alike], key=lambda hit: hit.row)))
+    for key, hits in found:
+        figures.hits[key] = hits
+        figures.values[key] = len(hits) / len(rows)
+
+
+def _find_frames(texts: Iterable[str]) -> frozenset[str]:
+    """Find the sentences that so many requests share that they are a template's."""
+    counts = Counter(part for text in texts for part in {*_SENTENCE.split(text)})
+    least = max(_LEAST_FRAME, _FRAME_SHARE * counts.total() / max(len(counts), 1))
+    return frozenset(part for part, count in counts.items() if count >= least)
+
+
+def _asks_the_same(one: str, other: str, frames: frozenset[str]) -> bool:
+    """Return whether two requests are alike without their template, numbers and languages too."""
+    if _DIGITS.findall(one) != _DIGITS.findall(other):
+        return False
+    if languages_named(one) != languages_named(other):
+        return False
+    bare = [
+        " ".join(part for part in _SENTENCE.split(text) if part not in frames)
+        for text in (one, other)
+    ]
+    return jaccard(shingles(bare[0]), shingles(bare[1])) >= LEAST_JACCARD
+
+
+def _says_the_same(one: str, other: str) -> bool:
+    return jaccard(shingles(one), shingles(other)) >= _ANSWERS_ALIKE
+
+
+def find_leaks(rows: Sequence[PairRow], figures: QcMetrics) -> None:
+    """Find the rows of other splits that have a near-duplicate in train."""
+    apart = [number for number, row in enumerate(rows, 1) if row.split not in {None, "train"}]
+    if not apart or not any(row.split == "train" for row in rows):
+        return
+    groups = group(
+        Item(f"{number:012}", row.key_text) for number, row in enumerate(rows, 1) if row.split
+    )
+    trained = {
+        groups[f"{number:012}"] for number, row in enumerate(rows, 1) if row.split == "train"
+    }
+    hits = [number for number in apart if groups[f"{number:012}"] in trained]
+    figures.hits["train_test_leak"] = [Hit(at, 0, "stands in train as well") for at in hits]
+    figures.values["train_test_leak"] = len(hits) / len(apart)
+
 
 _SAMPLE = 1000
 _LEAST_SAMPLE = 200  # below, diversity figures say more about the size than about the rows

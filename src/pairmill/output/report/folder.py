@@ -12,18 +12,17 @@ from pairmill.errors import InputError, PairmillError
 from pairmill.llm.prices import PICO
 from pairmill.output.authorship import keep_voice
 from pairmill.output.card import write_card
-from pairmill.output.export_record import read_exports
+from pairmill.output.export_summary import read_exports
 from pairmill.output.facts import RunFacts, cost_usd, counted, read_sums, why_nothing_published
 from pairmill.output.marks.overlay import read_marks
 from pairmill.output.marks.rescue import rescued_records
-from pairmill.output.qc.inputs import documents_for, pairs_in
-from pairmill.output.qc.read import read_pairs
+from pairmill.output.origins import read_run_origins
+from pairmill.output.qc.read import documents_for, pairs_in, read_pairs
 from pairmill.output.qc.report import check, run_verdict
 from pairmill.output.report.page import Judged, write_report
 from pairmill.output.report.pairs import findings_by_place, list_pairs
 from pairmill.output.rows import published_shards
-from pairmill.output.run_inputs import find_chunks, has_code
-from pairmill.output.run_origins import read_run_origins
+from pairmill.output.source_texts import find_chunks, has_code
 from pairmill.quality.trust import parse_figures
 from pairmill.recipes.registry import make_recipe
 from pairmill.store.fields import read_fields
@@ -36,8 +35,8 @@ if TYPE_CHECKING:
 
     from pairmill.output.marks.overlay import Marks
     from pairmill.output.qc.report import Report
-    from pairmill.output.record import Place
-    from pairmill.output.report.items import Finding
+    from pairmill.output.report.pairs import Finding
+    from pairmill.output.rows import Place
     from pairmill.recipes.recipe import Recipe
     from pairmill.store.folder import RunFolder
 

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from pairmill.output.licenses import license_name
+from pairmill.output.origins import license_name
 from pairmill.output.rows import key_text, said_in, task_of, turns_of
 from pairmill.output.sample import Reservoir
 from pairmill.quality.text import key, words

@@ -18,20 +18,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 from jinja2 import Environment, FunctionLoader
 
-from pairmill.output.files import write_text
 from pairmill.output.marks.overlay import NO_MARKS
 from pairmill.output.marks.rescue import rescued_rows
 from pairmill.output.markup import Markup, page_text, tag
 from pairmill.output.qc.report import shown, verdict_line
 from pairmill.output.report import sections as parts
-from pairmill.output.report.charts import curves
-from pairmill.output.report.layout import anchor, section, table
+from pairmill.output.report.layout import anchor, curves, section, table
 from pairmill.output.report.measures import Names, measure
 from pairmill.output.report.pace import pace, stages
-from pairmill.output.report.training import concentration, ratings, sequence_lengths
+from pairmill.output.report.sections import concentration, ratings, sequence_lengths
 from pairmill.output.rows import complete_lines, parse, published_shards
 from pairmill.quality.thresholds import DEFAULT
 from pairmill.quality.trust import verdicts
+from pairmill.store.files import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from pairmill.output.qc.report import Report
     from pairmill.output.report.measures import Measures
     from pairmill.output.rows import Row
-    from pairmill.quality.check import Check
+    from pairmill.quality.trust import Check
 
 __all__ = [
     "REPORT",

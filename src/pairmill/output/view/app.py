@@ -166,7 +166,7 @@ async def _body(request: Request) -> dict[str, Any]:
 
     Raises:
         HTTPException: It is too long.
-        InputError: It is no JSON object.
+        InputError: It is not a JSON object.
     """
     data = bytearray()
     try:

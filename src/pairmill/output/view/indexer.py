@@ -25,10 +25,9 @@ from pairmill.output.marks.overlay import Marks, RecordMarks, reject_key
 from pairmill.output.marks.rescue import row_of_reject
 from pairmill.output.qc.read import data_files, records_of
 from pairmill.output.qc.shapes import Fields, PairRow, read_record
-from pairmill.output.record import Place
-from pairmill.output.report.items import badness_of, rows_words
-from pairmill.output.rows import mean_score, open_shards, published_shards, turns_of
-from pairmill.output.run_inputs import find_inputs
+from pairmill.output.report.pairs import badness_of, rows_words
+from pairmill.output.rows import Place, mean_score, open_shards, published_shards, turns_of
+from pairmill.output.source_texts import find_inputs
 from pairmill.output.view.index import create, spaced
 from pairmill.output.view.place import is_lines
 from pairmill.quality.language import identify

@@ -11,8 +11,7 @@ import orjson
 
 from pairmill.errors import PairmillError
 from pairmill.output.marks.overlay import read_marks
-from pairmill.output.qc.inputs import pairs_in
-from pairmill.output.qc.read import data_files
+from pairmill.output.qc.read import data_files, pairs_in
 from pairmill.output.report.folder import measure_quality, read_facts
 from pairmill.output.report.measures import measure
 from pairmill.output.report.page import Judged, dataset_parts, run_parts, wanted_rows

@@ -6,12 +6,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from pairmill.errors import InputError
-from pairmill.output.explain import thresholds_of
+from pairmill.output.explain import prepare_row, thresholds_of
 from pairmill.output.marks.log import MarksFile, new_action
 from pairmill.output.marks.overlay import Marks, effective, fold
-from pairmill.output.rows import exchanges_of
 from pairmill.quality.filters import inspect
-from pairmill.quality.grounding import prepare_chunk, prepare_pair, score
+from pairmill.quality.grounding import score
 from pairmill.quality.support import support
 
 if TYPE_CHECKING:
@@ -156,21 +155,13 @@ def check_edit(row: Row, chunk: Chunk | None, settings: Settings | None) -> dict
     """
     if chunk is None:
         return {}
-    context = [part for part in (chunk.title, chunk.author, *chunk.section) if part]
-    text = prepare_chunk(chunk.text, context=context, language=chunk.language)
+    text, pairs = prepare_row(row, chunk)
     limits = thresholds_of(settings)
     flags: dict[str, None] = {}
     grounding: list[float] = []
     backed: list[float] = []
-    for asked, said in exchanges_of(row):
-        pair = prepare_pair(
-            asked,
-            said,
-            str(row.get("evidence") or ""),
-            kind=str(row.get("kind") or ""),
-            language=text.language,
-        )
-        told = support(pair, text)
+    for pair in pairs:
+        told = support(pair, text, limits.support_formula)
         if told is not None:
             backed.append(told)
         grounding.append(score(pair, text))

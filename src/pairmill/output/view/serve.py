@@ -27,8 +27,7 @@ from pairmill.output.view.index import Index
 from pairmill.output.view.indexer import INDEX, READY
 from pairmill.output.view.place import check_name, view_job
 from pairmill.output.view.viewer import Viewer
-from pairmill.sources.frames import BrokenFrameError, read_frame, write_frame
-from pairmill.sources.processes import Process
+from pairmill.sources.processes import BrokenFrameError, Process, read_frame, write_frame
 from pairmill.startup import SIGNALS
 
 if TYPE_CHECKING:

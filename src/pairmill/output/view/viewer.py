@@ -11,15 +11,14 @@ import msgspec
 import orjson
 
 from pairmill.errors import InputError, PairmillError
-from pairmill.output.explain import explain_row, settings_of
-from pairmill.output.explain_show import explanation_to_json
+from pairmill.output.explain import explain_row, explanation_to_json, settings_of
 from pairmill.output.facts import cost_usd
 from pairmill.output.marks.log import marks_beside, new_action
 from pairmill.output.marks.overlay import Mark, edited_record, reject_key
 from pairmill.output.marks.rescue import row_of_reject
 from pairmill.output.qc.shapes import Fields, read_record
-from pairmill.output.record import Place
-from pairmill.output.report.items import foreign_item, pair_item, reject_item
+from pairmill.output.report.pairs import foreign_item, pair_item, reject_item
+from pairmill.output.rows import Place
 from pairmill.output.view.indexer import JUDGED
 from pairmill.output.view.judging import JUDGE_NOW
 from pairmill.output.view.marking import Desk, check_edit, editable_texts, parse_edits

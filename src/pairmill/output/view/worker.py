@@ -7,8 +7,7 @@ import threading
 
 from pairmill.errors import PairmillError
 from pairmill.output.view.place import ViewJob
-from pairmill.sources.frames import read_frame, write_frame
-from pairmill.sources.processes import end_with_parent
+from pairmill.sources.processes import end_with_parent, read_frame, write_frame
 
 __all__ = ["main"]
 

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from pairmill.errors import ConfigError, StoppedError
 from pairmill.plain import plain
-from pairmill.run.ray.board import Board, PartNews
-from pairmill.run.ray.part import PartEnd, PartTask, work_on_part
-from pairmill.share.ray_object import NAMESPACE, RAY_SCHEME, SharedFolderActor
+from pairmill.run.ray.part import Board, PartEnd, PartNews, PartTask, work_on_part
+from pairmill.share.objects import NAMESPACE, RAY_SCHEME, ServedPlace, SharedActor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 __all__ = ["Cluster", "LostWorkerError"]
 
@@ -60,10 +58,10 @@ class Cluster:
         for actor in filter(None, (self._board, self._share)):
             self._ray.kill(actor)
 
-    def share(self, folder: Path) -> str:
+    def share(self, served: ServedPlace) -> str:
         """Start the actor of a shared quota; return the place to name for ``share``."""
         name = f"share-{uuid.uuid4().hex}"
-        self._share = self._start(SharedFolderActor, str(folder), name=name)
+        self._share = self._start(SharedActor, served, name=name)
         return f"{RAY_SCHEME}://{name}"
 
     def has_room(self) -> bool:

@@ -1,7 +1,8 @@
 """``run --engine ray``: works on all parts in a Ray cluster, then merges them.
 
-The parts lie beside the output, in ``OUTPUT-parts``, on a file system that all nodes share. Each is
-an ordinary run folder: a part whose worker is lost goes on in another one from its ledger.
+The parts lie beside the output, in ``OUTPUT-parts``, on a file system that all nodes share or in an
+object store. Each is an ordinary run: a part whose worker is lost goes on in another one from its
+ledger, or from what was uploaded of it.
 """
 
 from __future__ import annotations
@@ -26,16 +27,22 @@ from pairmill.errors import (
     UsageError,
 )
 from pairmill.events import Bus, Notice
+from pairmill.output.formats.registry import choose_formats
 from pairmill.partition import Partition, find_parts
 from pairmill.recipes.registry import make_recipe
 from pairmill.run.monitor import watch_loop
-from pairmill.run.ray.board import PartsProgress
 from pairmill.run.ray.cluster import Cluster, LostWorkerError
-from pairmill.run.ray.merged import check_output, merge_again
-from pairmill.run.ray.part import SEEN, PartEnd, PartTask
-from pairmill.run.signals import listen
-from pairmill.run.stop import Stop
-from pairmill.run.summary import Summary, fitting_formats
+from pairmill.run.ray.merged import (
+    check_output,
+    check_store,
+    merge_again,
+    merge_in_store,
+    parts_url,
+)
+from pairmill.run.ray.part import SEEN, PartEnd, PartsProgress, PartTask
+from pairmill.run.stop import Stop, listen
+from pairmill.run.summary import Summary
+from pairmill.share.objects import ServedPlace
 from pairmill.sources.files import STANDARD_INPUT, check_inputs
 from pairmill.store.files import atomic_write
 
@@ -44,6 +51,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pairmill.config import Settings
+    from pairmill.run.merge import Merged
     from pairmill.run.retry_rejected import RetryRequest
     from pairmill.service.companions import Companion
     from pairmill.store.ledger import LedgerStore
@@ -80,7 +88,7 @@ async def run(
     """
     if again is not None or companions or ledgers is not None:
         raise UsageError("engine ray: takes neither companions nor a ledger of your own")
-    count = _check(settings)
+    count = await run_sync(_check, settings)
     bus, stop = bus or Bus(), Stop()
     began_at = time.monotonic()
     async with anyio.create_task_group() as listening:
@@ -94,7 +102,7 @@ async def run(
         finally:
             with anyio.CancelScope(shield=True):
                 await run_sync(cluster.close)
-        summary = await run_sync(_conclude, settings, ends, parts.progress, stop)
+        summary = await run_sync(_conclude, settings, ends, parts.progress, stop, bus)
         listening.cancel_scope.cancel()
     return replace(summary, seconds=time.monotonic() - began_at)
 
@@ -104,11 +112,6 @@ def _check(settings: Settings) -> int:
     for name in ("partition", "status", "target_pairs"):
         if getattr(settings, name) is not None:
             raise ConfigError(f"{name}: does not go with engine ray; {_INSTEAD[name]}")
-    if settings.store is not None:
-        raise ConfigError(
-            "output: engine ray merges its parts in a folder that all nodes share; name one, or"
-            " start parts with --partition on the object store"
-        )
     if settings.follow:
         raise ConfigError("follow: does not go with engine ray, which merges what has ended")
     if STANDARD_INPUT in settings.inputs:
@@ -119,20 +122,27 @@ def _check(settings: Settings) -> int:
     place = parts_folder(settings.output)
     check_inputs(settings.inputs, settings.output, settings.sources)
     check_inputs(settings.inputs, place, settings.sources)
-    check_output(settings.output, place)
-    counts = {part.count for part in find_parts(place)}
+    counts, where = _counts_there(settings, place)
     known = counts.pop() if len(counts) == 1 else None
     if counts:
-        raise ConfigError(f"{place}: holds parts of several numbers; give another folder with -o")
+        raise ConfigError(f"{where}: holds parts of several numbers; give another folder with -o")
     count = settings.partitions or known
     if count is None:
         raise ConfigError("engine ray: give the number of parts, such as --partitions 8")
     if known not in {None, count}:
         raise ConfigError(
-            f"{place}: holds parts of {known}; a number of parts cannot be changed midway: give"
+            f"{where}: holds parts of {known}; a number of parts cannot be changed midway: give"
             f" --partitions {known}, or another folder with -o"
         )
     return count
+
+
+def _counts_there(settings: Settings, place: Path) -> tuple[set[int], str]:
+    """Return the numbers of parts that the parts there are of, and where that is."""
+    if settings.store is not None:
+        return check_store(settings.store), parts_url(settings.store)
+    check_output(settings.output, place)
+    return {part.count for part in find_parts(place)}, str(place)
 
 
 _INSTEAD = {
@@ -182,10 +192,14 @@ class _Parts:
         return self._ends
 
     def _prepare(self) -> None:
-        self._place.mkdir(parents=True, exist_ok=True)
-        atomic_write(self._place / SEEN, self._seen.encode())
-        place = self._place / "share"
-        self._share = self._settings.share or self._cluster.share(place.absolute())
+        if self._settings.store is None:
+            self._place.mkdir(parents=True, exist_ok=True)
+            atomic_write(self._place / SEEN, self._seen.encode())
+            served = ServedPlace(str((self._place / "share").absolute()))
+        else:
+            place = f"{parts_url(self._settings.store)}/share"
+            served = ServedPlace(place, _environment(self._settings))
+        self._share = self._settings.share or self._cluster.share(served)
         if not self._cluster.has_room():
             cpus = f"{self._settings.ray_cpus:g}"
             self._tell(f"no node of the cluster has {cpus} CPUs; the parts wait for one that does")
@@ -201,7 +215,7 @@ class _Parts:
                 index,
                 self._attempts[index],
                 os.getcwd(),  # noqa: PTH109 (as it is, for a worker to go there)
-                str(self._place),
+                str(self._place) if self._settings.store is None else "",
                 self._seen,
                 _environment(self._settings),
             )
@@ -241,7 +255,7 @@ class _Parts:
             self._ends[index] = PartEnd(EXIT_FAILED, text)
             return
         number = self._attempts[index]
-        self._tell(f"worker {number} lost ({what}); the part goes on in another one")
+        self._tell(f"worker {number} lost ({what}); the part continues in another one")
         self._due[index] = 0.0
 
     def _waits_for_lock(self, index: int) -> bool:
@@ -268,6 +282,7 @@ def _settings_of(settings: Settings, part: Partition, share: str) -> Settings:
             "ray_address": None,
             "partition": str(part),
             "output": parts_folder(settings.output) / part.name,
+            "store": settings.store and f"{parts_url(settings.store)}/{part.name}",
             "share": share,
             "export": None,
             "page_processes": cores if pages == "auto" else pages,
@@ -292,7 +307,7 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 def _conclude(
-    settings: Settings, ends: dict[int, PartEnd], progress: PartsProgress, stop: Stop
+    settings: Settings, ends: dict[int, PartEnd], progress: PartsProgress, stop: Stop, bus: Bus
 ) -> Summary:
     """Merge the parts, or say why that cannot be."""
     counted = progress.total()
@@ -302,7 +317,8 @@ def _conclude(
 
     def stopped(exit_code: int, reason: str, cap: str = "") -> Summary:
         asked = counted.calls > 0
-        return Summary(place, exit_code, reason, asked, chunks, pairs, cap=cap)
+        found = Summary(place, exit_code, reason, asked, chunks, pairs, cap=cap)
+        return replace(found, store=parts_url(settings.store)) if settings.store else found
 
     for exit_code in (EXIT_CONFIG, EXIT_USAGE, EXIT_RESUMABLE):
         for end in ends.values():
@@ -313,7 +329,7 @@ def _conclude(
         return stopped(stop.exit_code, stop.reason)
     failed = [end for end in ends.values() if end.exit_code != EXIT_DONE]
     try:
-        merged = merge_again(place, settings.output)
+        merged = _merge(settings, place, bus)
     except PairmillError:
         if failed:
             return stopped(failed[0].exit_code, failed[0].reason)
@@ -336,5 +352,15 @@ def _conclude(
         calls=account.totals.calls,
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
-        formats=fitting_formats(make_recipe(settings)),
+        formats=choose_formats(make_recipe(settings)),
+        store=settings.store or "",
+    )
+
+
+def _merge(settings: Settings, place: Path, bus: Bus) -> Merged:
+    if settings.store is None:
+        return merge_again(place, settings.output)
+    copies = place.with_name(f"{place.name}-fetched")
+    return merge_in_store(
+        settings.store, copies, settings.output, lambda line: bus.emit(Notice(text=line))
     )

@@ -1,11 +1,11 @@
-"""A part of a run in a Ray worker: one process, one task, one run folder."""
+"""A part of a run in a Ray worker, and the news between it and the process that started it."""
 
 from __future__ import annotations
 
 import os
 import time
 import traceback
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,24 +15,162 @@ import anyio
 from anyio.to_thread import run_sync
 
 from pairmill import __version__
-from pairmill.errors import (
-    EXIT_CONFIG,
-    EXIT_FAILED,
-    LockedError,
-    PairmillError,
-    first_error,
-)
-from pairmill.events import Bus, Notice, RunOpened
+from pairmill.errors import EXIT_CONFIG, EXIT_FAILED, LockedError, PairmillError, first_error
+from pairmill.events import Bus, Notice, PartsCounted, RunOpened
+from pairmill.objects.url import WORK_NAME, default_work_dir
 from pairmill.plain import plain
-from pairmill.run.ray.board import PartNews
+from pairmill.replica.ownership import ReplicaHeldError
 from pairmill.service.tally import RunTally
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pairmill.config import Settings
 
-__all__ = ["SEEN", "PartEnd", "PartTask", "work_on_part"]
+__all__ = ["SEEN", "Board", "PartEnd", "PartNews", "PartTask", "PartsProgress", "work_on_part"]
+
+_PICO = 10**12
+_MOST_NOTICES = 1_000
+_OF_FOLDER = ("pairs", "rejected", "dropped", "prompt_tokens", "completion_tokens")
+_ADDED = (
+    *("planned", "known", "units", *_OF_FOLDER, "repairs", "calls", "replayed", "cached_tokens"),
+    *("picodollars", "doubt_picodollars", "shards"),
+)
+_OF_ATTEMPTS = ("repairs", "calls", "replayed", "cached_tokens", "doubt_picodollars", "shards")
+
+
+@dataclass(frozen=True, slots=True)
+class PartNews:
+    """What a part tells.
+
+    Attributes:
+        index: Of the part.
+        attempt: Number of its task: 1, or more where workers were lost.
+        is_open: Its folder was opened; before that, it has counted nothing.
+        counts: Of this attempt.
+        notices: For people, since it told last.
+    """
+
+    index: int
+    attempt: int
+    is_open: bool
+    counts: PartsCounted
+    notices: tuple[str, ...] = ()
+
+
+class Board:
+    """Takes news of parts, and passes a stop on to them (as an actor).
+
+    It can be lost at any time: parts tell all their counts each time, and whoever reads them says
+    each time whether to stop.
+    """
+
+    def __init__(self) -> None:
+        self._news: dict[int, PartNews] = {}
+        self._notices: list[tuple[int, str]] = []
+        self._stop = ""
+
+    def post(self, news: PartNews) -> str:
+        """Take a part's news; return why it is to stop, "" if it is not."""
+        known = self._news.get(news.index)
+        if known is None or known.attempt <= news.attempt:
+            self._news[news.index] = news
+            room = _MOST_NOTICES - len(self._notices)
+            self._notices += [(news.index, text) for text in news.notices[: max(0, room)]]
+        return self._stop
+
+    def look(self, stop: str) -> tuple[list[PartNews], list[tuple[int, str]]]:
+        """Set whether parts are to stop; return the latest news, and new notices."""
+        self._stop = stop
+        notices, self._notices = self._notices, []
+        return list(self._news.values()), notices
+
+
+@dataclass(slots=True)
+class _PartSum:
+    """A part over all its attempts.
+
+    Attributes:
+        first: What its folder held before the first one.
+        earlier: What earlier attempts counted, where the folder does not tell.
+    """
+
+    first: RunOpened
+    attempt: int
+    counts: PartsCounted
+    earlier: dict[str, int] = field(default_factory=dict)
+
+
+class PartsProgress:
+    """Adds up the counts of all parts, across workers that were lost.
+
+    Args:
+        count: Number of parts.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._parts: dict[int, _PartSum] = {}
+
+    def take(self, news: Iterable[PartNews]) -> None:
+        """Learn what parts count now."""
+        for each in news:
+            if not each.is_open:
+                continue
+            part = self._parts.get(each.index)
+            if part is None:
+                part = _PartSum(each.counts.before, each.attempt, each.counts)
+                self._parts[each.index] = part
+            elif each.attempt > part.attempt:
+                for name in _OF_ATTEMPTS:
+                    counted = getattr(part.counts, name)
+                    part.earlier[name] = part.earlier.get(name, 0) + counted
+                part.attempt = each.attempt
+            if each.attempt == part.attempt:
+                part.counts = each.counts
+
+    def ended(self, index: int) -> int:
+        """Return how many chunks of a part have ended, as far as its folder was opened."""
+        part = self._parts.get(index)
+        return part.counts.before.ended + part.counts.units if part else 0
+
+    def total(self) -> PartsCounted:
+        """Return the sum."""
+        total = dict.fromkeys(_ADDED, 0)
+        before = dict.fromkeys(("ended", *_OF_FOLDER), 0)
+        usd: list[float] = []
+        for part in self._parts.values():
+            counts, first, now = part.counts, part.first, part.counts.before
+            for name in _ADDED:
+                total[name] += getattr(counts, name) + part.earlier.get(name, 0)
+            for name in before:
+                before[name] += getattr(first, name)
+            # what earlier attempts of this start did stands in the folder of a later one
+            for name in _OF_FOLDER:
+                total[name] += getattr(now, name) - getattr(first, name)
+            done = now.ended - first.ended
+            for name, sign in (("units", 1), ("known", -1), ("planned", 1)):
+                total[name] += sign * min(done, counts.known)
+            total["picodollars"] += round(((now.usd or 0.0) - (first.usd or 0.0)) * _PICO)
+            usd += [first.usd] if first.usd is not None else []
+        all_counts = [part.counts for part in self._parts.values()]
+        skipping = max(all_counts, key=lambda it: sum(it.skipped.values()), default=None)
+        failures: dict[str, int] = {}
+        for counts in all_counts:
+            for kind, number in counts.failures.items():
+                failures[kind] = failures.get(kind, 0) + number
+        return PartsCounted(
+            before=RunOpened(**before, usd=sum(usd) if usd else None),
+            documents=max((it.documents for it in all_counts), default=0),
+            is_priced=any(it.is_priced for it in all_counts),
+            loop_late_s=max((it.loop_late_s for it in all_counts), default=0.0),
+            reading_done=len(all_counts) == self._count
+            and all(it.reading_done for it in all_counts),
+            skipped=dict(skipping.skipped) if skipping else {},
+            failures=failures,
+            **total,
+        )
+
 
 SEEN = "seen-by-all"
 """File beside the parts by which a node shows that it sees the folder that the others see."""
@@ -54,7 +192,7 @@ class PartTask:
         seen: What stands in the file `SEEN`.
         environment: Keys and other variables that the run uses, kept out of what Ray logs.
         version: Of pairmill, which must be the worker's too.
-        place: Folder of all parts.
+        place: Folder of all parts; "": they lie in an object store.
     """
 
     settings: Settings
@@ -76,7 +214,7 @@ class PartEnd:
         reason: Where it is not 0.
         cap: Setting that ended it; "" where none did.
         warning: What is wrong with its pairs.
-        is_locked: Another process is still at work in its folder.
+        is_locked: Another process is still at work on it.
     """
 
     exit_code: int
@@ -91,11 +229,11 @@ def work_on_part(task: PartTask, board: Any) -> PartEnd:
 
     Args:
         task: What to do.
-        board: Handle of the actor `pairmill.run.ray.board.Board`.
+        board: Handle of the actor `pairmill.run.ray.part.Board`.
     """
     try:
         return _work(task, board)
-    except LockedError as error:
+    except (LockedError, ReplicaHeldError) as error:
         return PartEnd(error.exit_code, str(error), is_locked=True)
     except (PairmillError, ExceptionGroup) as caught:
         first = first_error(caught)
@@ -109,10 +247,14 @@ def work_on_part(task: PartTask, board: Any) -> PartEnd:
 def _work(task: PartTask, board: Any) -> PartEnd:
     if problem := _unfit(task):
         return PartEnd(EXIT_CONFIG, problem)
-    os.chdir(task.folder)
+    with suppress(OSError) if not task.place else nullcontext():
+        os.chdir(task.folder)
     os.environ.update(task.environment)
-    from pairmill.run.descriptors import check_open_files  # noqa: PLC0415 (heavy, and only here)
-    from pairmill.run.tuning import loop_options, share_one_heap  # noqa: PLC0415
+    from pairmill.run.tuning import (  # noqa: PLC0415
+        check_open_files,
+        loop_options,
+        share_one_heap,
+    )
 
     share_one_heap()
     check_open_files()
@@ -133,6 +275,8 @@ def _unfit(task: PartTask) -> str:
     node = os.uname().nodename
     if task.version != __version__:
         return f"engine ray: node {node} has pairmill {__version__}, and this is {task.version}"
+    if not task.place:
+        return ""
     with suppress(OSError):
         if (Path(task.folder) / task.place / SEEN).read_text("utf-8") == task.seen:
             return ""
@@ -167,10 +311,20 @@ async def _run(task: PartTask, board: Any) -> PartEnd:
 
     async with anyio.create_task_group() as telling:
         telling.start_soon(keep_telling)
-        summary = await run_session(task.settings, bus, handle_signals=False, stop=stop)
+        summary = await run_session(
+            _settings_here(task.settings), bus, handle_signals=False, stop=stop
+        )
         telling.cancel_scope.cancel()
     await tell()
     return PartEnd(summary.exit_code, summary.reason, summary.cap, summary.warning)
+
+
+def _settings_here(settings: Settings) -> Settings:
+    """Return a part's settings on this node, whose work folder may be another than elsewhere."""
+    if settings.store is None or settings.work_dir is not None:
+        return settings
+    place = default_work_dir(settings.store, os.environ) / WORK_NAME
+    return settings.model_copy(update={"output": place})
 
 
 def _post(board: Any, news: PartNews) -> str:

@@ -13,6 +13,7 @@ from pairmill.events import (
     Committed,
     DocumentsRead,
     ReadingDone,
+    RunWaits,
     UnitsKnown,
     UnitsPlanned,
 )
@@ -56,6 +57,8 @@ class RunHealth:
         self._now = now
         self._moved_at = now()
         self._reading_done = False
+        self._waits_for = ""
+        view.bus.subscribe(self._wait, RunWaits)
         view.bus.subscribe(self._move, DocumentsRead, UnitsPlanned, UnitsKnown, CallAnswered)
         view.bus.subscribe(self._move, Committed, CallFailed, ReadingDone)
 
@@ -65,7 +68,7 @@ class RunHealth:
         That the event loop turns is shown by the answer itself.
         """
         quiet_s = self._now() - self._moved_at
-        waiting = _why_waiting(self._view.pools())
+        waiting = self._waits_for or _why_waiting(self._view.pools())
         if waiting:
             return Health(is_ok=True, reason=waiting)
         if quiet_s > self._view.settings.no_progress_s + _MARGIN_S:
@@ -79,6 +82,9 @@ class RunHealth:
         if self._reading_done:
             return Health(is_ok=True, reason="nothing left to ask")
         return Health(is_ok=False, reason="reading input, or looking for the model")
+
+    def _wait(self, event: RunWaits) -> None:
+        self._waits_for = plain(event.reason, 200)
 
     def _move(self, event: Event) -> None:
         self._moved_at = self._now()
@@ -131,8 +137,9 @@ def describe_run(view: RunView) -> dict[str, Any]:
     """Return the state of a run as plain JSON values.
 
     Returns:
-        The fields of `RunProgress`; ``pools`` with the fields of their gate; ``max_usd`` and
-        ``max_total_tokens``, the caps; ``folder`` and ``model``. Infinite waits are None.
+        The fields of `RunProgress`; ``pools`` with ``quota_used`` and the fields of their gate;
+        ``max_usd`` and ``max_total_tokens``, the caps; ``folder`` and ``model``. Infinite waits are
+        None.
     """
     settings = view.settings
     pools = []
@@ -141,7 +148,9 @@ def describe_run(view: RunView) -> dict[str, Any]:
         gate["cause"] = plain(pool.gate.cause, 200)
         if math.isinf(pool.gate.paused_s):
             gate["paused_s"] = None
-        pools.append({"name": pool.name, "model": pool.model, "alive": pool.is_alive, **gate})
+        used = None if pool.quota_used is None else round(pool.quota_used, 4)
+        named = {"name": pool.name, "model": pool.model, "alive": pool.is_alive}
+        pools.append({**named, "quota_used": used, **gate})
     return {
         "folder": str(view.folder),
         "model": settings.model,

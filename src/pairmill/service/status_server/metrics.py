@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from pairmill.events import CallAnswered, CallFailed, Committed, LoopLate, RunOpened, UnitFinished
+from pairmill.events import (
+    CallAnswered,
+    CallFailed,
+    Committed,
+    LoopLate,
+    RepairEnded,
+    RunOpened,
+    UnitFinished,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -45,6 +53,7 @@ class RunMetricsCollector:
         self._before = RunOpened()
         self._requests: Counter[tuple[str, str]] = Counter()
         self._units: Counter[str] = Counter()
+        self._repairs = Counter(mended=0, failed=0)
         self._reasons: Counter[str] = Counter()
         self._loop_late_s = 0.0
         self._committed_at = 0.0
@@ -60,6 +69,7 @@ class RunMetricsCollector:
         view.bus.subscribe(self._answer, CallAnswered)
         view.bus.subscribe(self._fail, CallFailed)
         view.bus.subscribe(self._finish, UnitFinished)
+        view.bus.subscribe(self._end_repair, RepairEnded)
         view.bus.subscribe(self._commit, Committed)
         view.bus.subscribe(self._be_late, LoopLate)
 
@@ -82,7 +92,8 @@ class RunMetricsCollector:
             "units_ended", "Units that have ended in all starts, as far as read.", progress.units
         )
         yield _labelled("rejections", "Units without a pair, by reason.", "reason", self._reasons)
-        yield _counter("repairs", "Answers that were asked for again.", progress.repaired)
+        told = "Answers that were asked for again, by what came of it."
+        yield _labelled("repairs", told, "result", self._repairs)
         yield _counter("answers_replayed", "Answers taken from the ledger.", progress.replayed)
         requests = CounterMetricFamily(
             "pairmill_requests", "Calls by how they ended.", labels=("model", "kind")
@@ -131,6 +142,9 @@ class RunMetricsCollector:
         if event.reason:
             self._reasons[_bounded(self._reasons, event.reason.partition(":")[0])] += 1
 
+    def _end_repair(self, event: RepairEnded) -> None:
+        self._repairs[event.result] += 1
+
     def _commit(self, _event: Committed) -> None:
         self._committed_at = time.time()
 
@@ -165,6 +179,7 @@ def _of_pools(pools: tuple[PoolView, ...]) -> Iterator[Metric]:
         "concurrency_limit": "Calls that may be in flight.",
         "limiter_paused_seconds": "Seconds until calls go again; 0 while they go.",
         "pool_up": "1 while calls may go to this pool.",
+        "quota_used_ratio": "Part of this process's quota that was used over the last minute.",
     }
     families = {
         name: GaugeMetricFamily(f"pairmill_{name}", text, labels=("pool",))
@@ -182,6 +197,8 @@ def _of_pools(pools: tuple[PoolView, ...]) -> Iterator[Metric]:
         families["concurrency_limit"].add_metric((pool.name,), gate.concurrency)
         families["limiter_paused_seconds"].add_metric((pool.name,), gate.paused_s)
         families["pool_up"].add_metric((pool.name,), float(pool.is_alive))
+        if pool.quota_used is not None:
+            families["quota_used_ratio"].add_metric((pool.name,), pool.quota_used)
         waited.add_metric((pool.name,), gate.waited_s)
     yield from families.values()
     yield waited

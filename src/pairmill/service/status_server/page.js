@@ -17,6 +17,7 @@ const make = (tag, text, className) => {
   if (className) element.className = className;
   return element;
 };
+const percent = (part) => part == null ? "–" : `${number(100 * part)} %`;
 const entry = (name, value, detail) => {
   const box = make("div"), dd = make("dd", value);
   if (detail) dd.append(make("small", detail));
@@ -29,6 +30,7 @@ function tiles(run) {
   const flight = run.pools.reduce((sum, pool) => sum + pool.in_flight, 0);
   const width = run.pools.reduce((sum, pool) => sum + pool.concurrency, 0);
   const cap = run.max_usd == null ? "" : `cap ${usd(run.max_usd)}`;
+  const used = run.pools.map((pool) => pool.quota_used).filter((part) => part != null);
   byId("tiles").replaceChildren(
     entry("pairs", number(run.pairs), `${number(run.dropped)} dropped`),
     entry("units", number(run.units), left),
@@ -36,6 +38,7 @@ function tiles(run) {
     entry("time left", duration(run.eta_s), `${duration(run.elapsed_s)} so far`),
     entry("spent", usd(run.usd), cap),
     entry("calls in flight", number(flight), `width ${number(width)}`),
+    entry("quota used", used.length ? percent(Math.max(...used)) : "–", used.length > 1 ? "the fullest pool" : "over a minute"),
     entry("calls", number(run.calls), `${number(run.replayed)} answers from the ledger`),
     entry("rejected units", number(run.rejected), `${number(run.repaired)} ${run.repaired === 1 ? "repair" : "repairs"} asked`),
   );
@@ -56,8 +59,9 @@ function pools(run) {
     const row = make("tr");
     const state = !pool.alive ? "given up" : pool.cause ? pool.cause + (pool.paused_s ? ` (${number(pool.paused_s, 1)} s)` : "") : "going";
     row.append(make("td", pool.name), make("td", pool.model));
-    for (const value of [pool.in_flight, pool.concurrency, pool.waiting, pool.requests_per_s, pool.refused])
+    for (const value of [pool.in_flight, pool.concurrency, pool.waiting, pool.requests_per_s])
       row.append(make("td", number(value, 1), "number"));
+    row.append(make("td", percent(pool.quota_used), "number"), make("td", number(pool.refused), "number"));
     row.append(make("td", state));
     return row;
   }));

@@ -32,7 +32,7 @@ from pairmill.events import Notice
 from pairmill.hosts import is_known
 from pairmill.service.status_server.health import RateHistory, RunHealth, describe_run
 from pairmill.service.status_server.metrics import RunMetricsCollector
-from pairmill.store.shard_rows import read_last_rows
+from pairmill.store.shards import read_last_rows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

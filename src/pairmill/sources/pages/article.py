@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from pairmill.sources.article import Article
 from pairmill.sources.characters import strip_surrogates
 from pairmill.sources.encodings import declared_in_page, decode
+from pairmill.sources.notes import Article
 from pairmill.sources.pages.content import find_article
 from pairmill.sources.pages.facts import read_facts
 from pairmill.sources.pages.markdown import render

@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 
 from pairmill.sources.pages import noise
-from pairmill.sources.pages.streams import drop_streams
 from pairmill.sources.pages.tree import BLOCKS, HEADINGS, Node
-from pairmill.sources.pages.trim import trim
+from pairmill.sources.pages.trim import drop_streams, is_caption, is_dated, trim
 
 __all__ = ["find_article", "measure"]
 
@@ -39,6 +38,7 @@ _SHORT_REST = 200  # characters: more are the rest that a button shows
 _FEW_LINKS = 0.3
 _LEAST_FRAME = 100  # characters around an article: fewer, and it is the article alone
 _LEVELS_ABOVE = 5
+_LEVELS_OF_LEADS = 5
 _LEVELS_OF_PARTS = 2
 _LEADS = frozenset(("p", "div", "h2", "h3", "section", "strong"))
 _LONGEST_LEAD = 1000
@@ -133,7 +133,7 @@ def _is_text_all_the_same(node: Node) -> bool:
         return True
     if noise.COMMENTS.search(node.names):
         return False
-    return _is_titled(node) or _is_boxed_text(node)
+    return _is_titled(node) or _is_boxed_text(node) or _is_embedded(node) or _is_shell(node)
 
 
 def _limit_of(names: str) -> float:
@@ -148,7 +148,8 @@ def _is_noisy_tag(node: Node) -> bool:
             return False
         return node.find("h1", "p") is None or _is_site_header(node)
     if node.tag == "aside":
-        return not noise.ASIDE.search(node.names) or bool(noise.STRONG.search(node.names))
+        is_note = noise.ASIDE.search(node.names) and not noise.STRONG.search(node.names)
+        return not is_note and not _holds_listing(node)
     if node.tag == "form":  # some pages are in one as a whole
         return node.chars < _LARGE_FORM or node.find("p") is None
     if node.tag == "footer":
@@ -173,7 +174,7 @@ def _is_boxed_text(node: Node) -> bool:
     """Return whether an element holds code, or is a box of running text within a text."""
     if node.tag in _NOISE_TAGS:
         return False
-    if any(kid.tag == "pre" and "\n" in kid.text().strip() for kid in node.nodes()):
+    if _holds_listing(node):
         return True
     return (
         "sidebar" in node.names.split()
@@ -182,6 +183,26 @@ def _is_boxed_text(node: Node) -> bool:
         and node.parent is not None
         and bool(noise.TEXT_SECTION.search(node.parent.names))
     )
+
+
+def _is_shell(node: Node) -> bool:
+    """Return whether an element holds the page's article and little else: a window it opens in."""
+    article = node.find("article")
+    return (
+        article is not None
+        and article.good >= max(_ENOUGH, 0.8 * node.good)
+        and node.find("h1") is not None
+    )
+
+
+def _is_embedded(node: Node) -> bool:
+    """Return whether an element shows a post of a social network, which the text talks about."""
+    quote = node.find("blockquote")
+    return quote is not None and 2 * quote.chars > node.chars
+
+
+def _holds_listing(node: Node) -> bool:
+    return any(kid.tag == "pre" and "\n" in kid.text().strip() for kid in node.nodes())
 
 
 def _is_site_header(header: Node) -> bool:
@@ -345,10 +366,27 @@ def _opening(container: Node) -> list[Node | str]:
         found, has_title = _title_and_lead(before)
         if has_title:
             return [*found, *opening]
-        if level == 0:
-            opening = [kid for kid in before if kid.tag == "p" and _is_lead(kid)]
+        if level < _LEVELS_OF_LEADS:
+            opening = [*_leads(before, is_beside=level == 0), *opening]
         below, above = above, above.parent
     return opening
+
+
+def _leads(nodes: list[Node], *, is_beside: bool) -> list[Node | str]:
+    """Return the leads among what stands before the container: by their names, or right beside."""
+    found: list[Node | str] = []
+    for node in nodes:
+        named = [one for one in node.nodes() if noise.LEAD.search(one.names)]
+        if is_beside and (node.tag == "p" or _holds_one_paragraph(node)):
+            named.append(node)
+        for one in named:
+            found.extend(run for run in one.nodes() if _is_lead(run) and run not in found)
+    return found
+
+
+def _holds_one_paragraph(node: Node) -> bool:
+    only = node.find("p")
+    return node.tag == "div" and only is not None and only.chars == node.chars
 
 
 def _title_and_lead(nodes: list[Node]) -> tuple[list[Node | str], bool]:
@@ -371,5 +409,7 @@ def _is_lead(node: Node) -> bool:
         (node.good > 0 or (node.tag in HEADINGS and node.chars >= _LEAST_LEAD))
         and not node.has_blocks
         and node.tag in _LEADS
+        and not is_caption(node)
+        and not is_dated(node)
         and node.link_chars < _FEW_LINKS * node.chars < _FEW_LINKS * _LONGEST_LEAD
     )

@@ -11,12 +11,18 @@ import re
 __all__ = [
     "ASIDE",
     "CAPTION",
+    "CLOSING",
     "COMMENTS",
     "CONTENT",
+    "CONTINUE",
     "CREDIT",
     "CREDIT_LINE",
+    "DATED",
+    "FURNITURE",
     "KEEP",
+    "LEAD",
     "NUMBERED",
+    "PICTURE_BOX",
     "READ_MORE",
     "RELATED",
     "ROLES",
@@ -25,6 +31,7 @@ __all__ = [
     "SENTENCE_END",
     "STRONG",
     "TEASER",
+    "TEASER_BOX",
     "TEXT_SECTION",
     "WEAK",
     "WIDE",
@@ -59,7 +66,12 @@ STRONG = _words(
     about-?author bio-?box printfooter catlinks mw-jump navbox authority-control sistersitebox
     mw-panel mw-navigation reflist mw-references-wrap sphinxsidebar relbar prev-next-area
     edit-?(?:this-?)?page hidden-print noprint no-print print-?only screen-reader-text
-    visually-?hidden sr-only search-?(?:box|form|bar) language-?(?:switcher|selector|list)
+    visually-?hidden off-?screen sr-only search-?(?:box|form|bar)
+    language-?(?:switcher|selector|list) rodap[eé] stopka voettekst kopf(?:zeile|bereich|leiste)
+    fu(?:ss|ß)(?:zeile|bereich|leiste|navigation)?
+    pied-?(?:de-?)?page pie-?(?:de-?)?pagina menue
+    navi seitenleiste werbung anzeigen? reklama
+    publicidade? publicit[eé] kommentare?(?:bereich|liste|formular)?
     lang-switch copyright gallery-?(?:nav|thumbs) slideshow-?nav
     """
 )
@@ -83,7 +95,7 @@ WEAK = _words(
 )
 """Names of what mostly is none of it."""
 
-COMMENTS = re.compile(r"comment|disqus|respond|discussion")
+COMMENTS = re.compile(r"comment|kommentar|disqus|respond|discussion")
 
 ROLES = _words(
     """navigation banner contentinfo search complementary dialog alertdialog menu menubar toolbar
@@ -105,7 +117,7 @@ KEEP = _anywhere(
     r"""
     article-?(?:body|content) (?:post|entry)-?(?:content|body) main-?content mw-parser-output
     page-?content story-?(?:body|content) highlight admonition callout
-    aside-(?:note|tip|caution|warning) starlight-aside code
+    aside-(?:note|tip|caution|warning) starlight-aside code live-?(?:blog|ticker|match)
     """
 )
 """Names of what stays whatever else it is called."""
@@ -118,10 +130,29 @@ ASIDE = _anywhere(
 )
 """Names of asides that belong to the text: notes, warnings, footnotes."""
 
+LEAD = _words(
+    r"""
+    lead(?:er|in|-?(?:text|paragraph))? intro(?:duction|-?text)? dek deck stand-?first subtitle
+    sub-?headline subhead chapo-?\w* chapeau bajada entradilla sumario sommario summary excerpt
+    abstract vorspann anleser einleitung ingress manchet perex zajawka sapo lede
+    description-?lead synopsis
+    """
+)
+"""Names of the sentences that open a text and stand outside of it."""
+
+TEASER_BOX = _words("[a-z]*teasers?(?:-?(?:box|item|list|text|padding|wrapper|container|link))?")
+"""Names of a box that shows the beginning of another article, if it links to it."""
+
+PICTURE_BOX = _words(
+    "(?:top|lead|main|article|news|post)?-?(?:image|img|photo|foto|picture|bild)s?(?:-?(?:top|box|wrap(?:per)?|container|left|right|holder))?"
+)
+"""Names of what holds a picture and what it shows."""
+
 TEXT_SECTION = re.compile(r"(?:^|\s)(?:sect(?:ion|\d)|chapter|article|appendix|preface)(?:\s|$)")
 
 SAYS_OTHER = re.compile(
-    r"(?<!\S)(?:(?:category|tag|has|no|with|js|is|post-tag|format|type|status|wp|page-template|u)-\S*"
+    r"(?<!\S)(?!wp-block-(?:newsletter|navigation|latest|comments|rss|social|loginout|search|tag-cloud))"
+    r"(?:(?:category|tag|has|no|with|js|is|post-tag|format|type|status|wp|page-template|u)-\S*"
     r"|elementor-(?:widget(?:-wrap|-container|-text-editor|-heading|-theme-post-\w+)?|element\S*)"
     r"(?!\S)"
     r"|\S*(?:with|has|no|and)-?(?:sidebar|ads?|nav|toc|comments?|author|banner|share)\S*)"
@@ -218,9 +249,8 @@ RELATED = re.compile(rf"\W*(?:{_phrases(_RELATED)})\W*:?\W*", re.IGNORECASE)
 """Headings of lists of other articles."""
 
 _TEASER = r"""
-    read (?:more|also|next)
+    (?:read|see) (?:more|also|next)
     related
-    see also
     also read
     more
     watch
@@ -265,6 +295,85 @@ _TEASER = r"""
 """
 TEASER = re.compile(rf"\W*(?:{_phrases(_TEASER)})\b", re.IGNORECASE)
 """How a paragraph begins that only sends its reader to another article."""
+
+_FURNITURE = r"""
+    (?:image|photo|picture|slide|bild|foto|imagen|figure) \d+ (?:of|von|de|sur|di|/) \d+
+    media playback is (?:not supported|unsupported) on your device
+    your browser does(?: not|n'?t) support .{0,80}
+    (?:please )?(?:enable|activate|turn on) javascript.{0,80}
+    (?:dieser|ihr) browser unterstützt .{0,80}
+    advertis(?:ement|ing)s?
+    anzeigen?
+    werbung
+    reklama
+    publicidade?
+    publicité
+    pubblicità
+    advertentie
+    реклама
+    スポンサーリンク
+    广告
+    (?:article|story|content|post) continues (?:below|after).{0,30}
+    (?:scroll|swipe) (?:down )?(?:to|for) (?:continue|read|see|more).{0,40}
+    zurück zur? (?:liste\w*|übersicht\w*|startseite|anfang)
+    back to (?:top|the top|list|overview|news|home|blog)
+    nach oben
+    zum seitenanfang
+    (?:bisher|noch) keine kommentare
+    no comments(?: yet)?
+    comments are closed
+    be the first to comment
+    (?:kommentare|die kommentarfunktion) (?:sind|ist) geschlossen
+"""
+FURNITURE = re.compile(rf"\W*(?:{_phrases(_FURNITURE)})\W*", re.IGNORECASE)
+"""Lines of a page that are never part of a text: of players, galleries, advertisements."""
+
+DATED = re.compile(
+    r"\W*(?:first |originally |last )?(?:published|updated|posted|modified|edited|created"
+    r"|veröffentlicht|aktualisiert|erstellt|stand|publié|mis à jour|publicado|actualizado|creado"
+    r"|pubblicato|aggiornato|gepubliceerd|bijgewerkt|opublikowano|dodano|опубликовано|обновлено)\b"
+    r"[^.!?]{0,30}\d[^!?]*",
+    re.IGNORECASE,
+)
+"""A line that says when a page was published or changed."""
+
+_CLOSING = r"""
+    ^\W*(?:copyright|©)
+    \ball rights reserved
+    \balle rechte vorbehalten
+    \btous droits réservés
+    \btodos los derechos reservados
+    \b(?:subscribe|sign up|join|get|melden sie sich)\b.{0,80}\bnewsletters?\b
+    \b(?:abonnier|suscr[ií]b|inscri|iscriv)\w+\b.{0,80}\bnewsletters?\b
+    \bsubscribe to (?:our|the)\b
+    \bnewsletters?\b.{0,60}\b(?:subscribe|sign up|inbox|abonnieren|anmelden)\b
+    \b(?:follow|like|find)\b[^.]{0,60}\bon (?:twitter|facebook|instagram|linkedin|telegram|x\b)
+    \bfolge[nt]?\b[^.]{0,60}\bauf (?:twitter|facebook|instagram|linkedin|telegram|x\b)
+    \b(?:sigue|síguenos|suivez)\b[^.]{0,60}\b(?:en|sur) (?:twitter|facebook|instagram|linkedin)
+    \b(?:may|can) be (?:reached|contacted) at\b
+    ^\W*(?:e-?mail|contact) [\w .]{2,40} at \S+@
+    ^\W*(?:have|got) a (?:news )?tip\?
+    ^\W*this (?:entry|post|article|story) was (?:posted|published|filed|written)\b
+    ^\W*(?:posted|filed) (?:in|on|by|under)\b
+    ^\W*dieser (?:eintrag|beitrag|artikel) (?:wurde|ist) .{0,80}(?:veröffentlicht|erstellt|abgelegt)
+    ^\W*(?:erstellt|veröffentlicht|abgelegt) (?:am|von|in|unter)\b
+    ^\W*(?:tags?|schlagw[oö]rter?|stichw[oö]rter?|kategorien?|categor(?:y|ies)|labels?) ?:
+    ^\W*(?:etiquetas|mots-clés|keywords) ?:
+    \b(?:log|sign) in to (?:comment|leave a comment)
+    \bpara comentar\b
+    ^\W*(?:\d+ )?bloggern? gefällt (?:das|dies)
+    \bnot responsible for the (?:opinions|views|content)
+"""
+CLOSING = re.compile(_phrases(_CLOSING), re.IGNORECASE)
+"""What the last lines of a page hold that are none of its text: rights, newsletters, addresses."""
+
+CONTINUE = re.compile(
+    r"\W*(?:continue reading|read (?:more|on|the (?:rest|full (?:article|post|story)))|more"
+    r"|weiterlesen|mehr lesen|lire la suite|seguir leyendo|leer más|leia mais"
+    r"|continua a leggere|lees verder|czytaj dalej|читать далее|続きを読む|阅读全文)\W*",
+    re.IGNORECASE,
+)
+"""The link below an excerpt that leads to the rest of it."""
 
 CAPTION = _words(
     r"""

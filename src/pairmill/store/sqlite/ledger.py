@@ -13,11 +13,25 @@ from typing import TYPE_CHECKING
 
 from pairmill.store.chain import LedgerChain
 from pairmill.store.entries import encode_completion
-from pairmill.store.sqlite.charges import add_charges, add_drops, has_drops, prepare, set_drops
-from pairmill.store.sqlite.database import check_sums, connect, explained, read_chain, write_chain
+from pairmill.store.sqlite.database import (
+    FOLDS,
+    check_sums,
+    connect,
+    explained,
+    read_chain,
+    write_chain,
+)
 from pairmill.store.sqlite.lookup import finished_among, select_shards
-from pairmill.store.sqlite.schema import FOLDS
-from pairmill.store.sqlite.sends import add_sends, forget_sends, prepare_sends
+from pairmill.store.sqlite.small_tables import (
+    add_charges,
+    add_drops,
+    add_sends,
+    forget_sends,
+    has_drops,
+    prepare,
+    prepare_sends,
+    set_drops,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Self
 
 from pairmill.errors import FolderError
 from pairmill.store.entries import Known, Measured, ShardRecord, Totals, decode_completion
-from pairmill.store.sqlite.charges import read_bill, read_drops
 from pairmill.store.sqlite.database import connect, explained, read_chain, rebuild_hint
-from pairmill.store.sqlite.sends import sends_of
+from pairmill.store.sqlite.small_tables import read_bill, read_drops, sends_of
 
 if TYPE_CHECKING:
     import sqlite3

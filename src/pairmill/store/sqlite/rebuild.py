@@ -27,9 +27,16 @@ from pairmill.store.chain import GenerationLog, LedgerChain, new_chain_id, seen_
 from pairmill.store.entries import ShardRecord
 from pairmill.store.files import DISK, Files, refusal, write_all
 from pairmill.store.rows import pair_id
-from pairmill.store.shard_rows import Row, count_of, is_row, read_rows, tokens_of
-from pairmill.store.shards import KINDS, publish_file, shard_number
-from pairmill.store.sqlite.charges import add_charges, prepare
+from pairmill.store.shards import (
+    KINDS,
+    Row,
+    count_of,
+    is_row,
+    publish_file,
+    read_rows,
+    shard_number,
+    tokens_of,
+)
 from pairmill.store.sqlite.database import create, explained
 from pairmill.store.sqlite.salvage import (
     read_answers,
@@ -39,7 +46,7 @@ from pairmill.store.sqlite.salvage import (
     read_sends,
     refuse_newer,
 )
-from pairmill.store.sqlite.sends import prepare_sends
+from pairmill.store.sqlite.small_tables import add_charges, prepare, prepare_sends
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -119,7 +126,7 @@ def rebuild(
     Raises:
         ChangedError: There are such pairs; no ledger was put anywhere.
         FolderError: A newer pairmill made it, or two files claim to be one shard.
-        StorageError: The disk refused; the same command goes on.
+        StorageError: The disk refused; the same command can be run again.
     """
     kept = folder.ledger.with_name(f"{folder.ledger.name}.damaged")
     old = folder.ledger if _is_something(folder.ledger) else kept

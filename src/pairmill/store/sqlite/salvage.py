@@ -11,9 +11,8 @@ from pairmill.errors import FolderError
 from pairmill.store.chain import LedgerChain
 from pairmill.store.charges import ChargeSum
 from pairmill.store.entries import decode_completion
-from pairmill.store.sqlite.charges import is_charge_row
-from pairmill.store.sqlite.schema import FORMAT
-from pairmill.store.sqlite.sends import is_send_row
+from pairmill.store.sqlite.database import FORMAT
+from pairmill.store.sqlite.small_tables import is_charge_row, is_send_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -258,7 +258,7 @@ def test_a_cluster_at_a_pace_that_was_all_taken_is_doubted_for_a_block_of_calls(
     control, sent = held(100.0)
     sent = fed(control, 95, 60, 61.5, sent)
     assert refuse(control, 61.5, sent)
-    assert control.pace == pytest.approx(0.8 * 0.96 * 100, rel=0.005)
+    assert control.pace == pytest.approx(0.8 * 0.95 * 100, rel=0.005)
     sent = fed(control, 76, 62, 66.5, sent)
     assert control.pace is not None
     assert control.pace > 0.95 * 0.95 * 100

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pairmill.errors import UsageError
-from pairmill.output.formats.columns import with_columns
+from pairmill.output.formats.format import with_columns
 from pairmill.output.formats.registry import FORMATS, find_format
 
 ROW: dict[str, Any] = {"id": "1", "instruction": "Why?", "answer": "Because.", "scores": None}

@@ -15,7 +15,7 @@ from pairmill.output.marks.overlay import (
     read_marks,
 )
 from pairmill.output.qc.read import read_pairs
-from pairmill.output.record import Place, Record
+from pairmill.output.rows import Place, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,9 +10,10 @@ import pytest
 from tests.unit.quality.corpus import Example, make_examples, stray_answer
 
 from pairmill.errors import InputError, UsageError
-from pairmill.output.qc.limits import LIMITS, Status
+from pairmill.output.qc.limits import LIMITS
 from pairmill.output.qc.read import PairRow, Pairs
 from pairmill.output.qc.report import Report, check, failures, render, to_json
+from pairmill.quality.trust import Status
 from pairmill.records import Document, digest
 
 COUNT = 500
@@ -244,11 +245,13 @@ def test_what_holds_together_is_told_from_what_only_shares_words() -> None:
     def backwards(row: PairRow, _: Example, __: random.Random) -> PairRow:
         return replace(row, answer=" ".join(reversed(row.answer.split())))
 
-    def share(report: Report) -> float:
-        return next(metric.value for metric in report.metrics if metric.key == "weakly_supported")
+    def value(report: Report, key: str) -> float:
+        return next(metric.value for metric in report.metrics if metric.key == key)
 
-    assert share(clean()) < 0.25
-    assert share(run(plant(0.5, backwards))) > share(clean()) + 0.3
+    turned = run(plant(1.0, backwards))
+    assert value(clean(), "weakly_supported") < 0.05
+    assert value(turned, "weakly_supported") > value(clean(), "weakly_supported") + 0.05
+    assert value(turned, "support") < value(clean(), "support") - 0.1
 
 
 def test_what_a_verifier_said_is_summed_up_by_sentences() -> None:

@@ -9,10 +9,10 @@ import pytest
 from tests.unit.output.qc.public import SHAPES, Exchange, Fault, Shape
 
 from pairmill.output.qc.findings import clean, write_findings
-from pairmill.output.qc.limits import Status
-from pairmill.output.qc.metrics import Profile
 from pairmill.output.qc.read import Fields, read_pairs
 from pairmill.output.qc.report import Report, check
+from pairmill.output.qc.variety import Profile
+from pairmill.quality.trust import Status
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,10 +3,9 @@ from __future__ import annotations
 import random
 
 from pairmill.output.qc.library import Library
-from pairmill.output.qc.metrics import Profile, QcMetrics
 from pairmill.output.qc.shapes import PairRow
-from pairmill.output.qc.variety import describe_variety
-from pairmill.output.record import Place
+from pairmill.output.qc.variety import Profile, QcMetrics, describe_variety
+from pairmill.output.rows import Place
 from pairmill.records import Document
 
 

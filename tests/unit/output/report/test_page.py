@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from pairmill.output.facts import RunFacts
 from pairmill.output.markup import Markup, page_text, tag
-from pairmill.output.qc.limits import Status
-from pairmill.output.qc.metrics import Hit, Profile
 from pairmill.output.qc.report import Metric, Report
-from pairmill.output.record import Place
+from pairmill.output.qc.variety import Hit, Profile
 from pairmill.output.report.folder import report_on
 from pairmill.output.report.measures import measure
 from pairmill.output.report.page import Judged, render_report, write_report
 from pairmill.output.report.pairs import list_pairs
+from pairmill.output.rows import Place
+from pairmill.quality.trust import Status
 from pairmill.records import Chunk, Usage
 from pairmill.store.timeline import StageSum, StartPace, Timeline
 

@@ -5,7 +5,7 @@ import math
 import pytest
 from tests.support.asks import settings
 
-from pairmill.events import Bus, Committed, ReadingDone
+from pairmill.events import Bus, Committed, ReadingDone, RunWaits
 from pairmill.llm.limits.lease import Snapshot
 from pairmill.service.companions import PoolView, RunView
 from pairmill.service.status_server.health import RateHistory, RunHealth, describe_run
@@ -49,6 +49,16 @@ def test_a_run_whose_pools_all_pause_lives_and_says_why() -> None:
     _, health, clock = watched(pool(3600, "quota"), pool())
     clock.now = 3000
     assert not health.live().is_ok  # the other one could have gone on
+
+
+def test_a_run_that_waits_for_its_disk_or_its_store_lives_and_says_so() -> None:
+    view, health, clock = watched(pool())
+    view.bus.emit(RunWaits("s3://bucket cannot be reached"))
+    clock.now = 3000
+    assert health.live().is_ok
+    assert health.live().reason == "s3://bucket cannot be reached"
+    view.bus.emit(RunWaits(""))
+    assert not health.live().is_ok
 
 
 def test_ready_means_that_calls_can_be_made_or_none_is_left() -> None:

@@ -4,9 +4,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.asks import settings
 
 from pairmill.errors import Kind
-from pairmill.events import Bus, CallAnswered, CallFailed, RunOpened, UnitFinished
+from pairmill.events import Bus, CallAnswered, CallFailed, RepairEnded, RunOpened, UnitFinished
+from pairmill.llm.limits.lease import Snapshot
 from pairmill.records import Outcome, Usage
-from pairmill.service.companions import RunView
+from pairmill.service.companions import PoolView, RunView
 from pairmill.service.status_server.metrics import MOST_LABELS, RunMetricsCollector
 
 
@@ -61,3 +62,26 @@ def test_a_reason_with_marks_of_the_format_is_escaped() -> None:
     bus, metrics = metrics_of_a_run()
     bus.emit(UnitFinished(Outcome.REJECTED, reason='say "no"\nand go'))
     assert scrape(metrics)['pairmill_rejections_total[say "no"\nand go]'] == 1
+
+
+def test_repairs_are_counted_by_what_came_of_them() -> None:
+    bus, metrics = metrics_of_a_run()
+    for result in ("mended", "failed", "mended"):
+        bus.emit(RepairEnded(result))
+    found = scrape(metrics)
+    assert found["pairmill_repairs_total[mended]"] == 2
+    assert found["pairmill_repairs_total[failed]"] == 1
+    assert scrape(metrics_of_a_run()[1])["pairmill_repairs_total[failed]"] == 0
+
+
+def test_the_part_of_a_quota_that_is_used_is_a_gauge() -> None:
+    view = RunView(settings(), Bus())
+    gate = Snapshot(1, 0, 8, 10, 0, 0.0, "", None)
+    pools = (
+        PoolView("a", "http://127.0.0.1/v1", "m", gate, is_alive=True, quota_used=0.75),
+        PoolView("b", "http://127.0.0.1/v1", "m", gate, is_alive=True),
+    )
+    view.pools = lambda: pools  # type: ignore[method-assign]
+    found = scrape(RunMetricsCollector(view, "1.2"))
+    assert found["pairmill_quota_used_ratio[a]"] == 0.75
+    assert "pairmill_quota_used_ratio[b]" not in found  # no limit is known

@@ -12,9 +12,9 @@ import pytest
 from pairmill.errors import FolderError
 from pairmill.records import digest
 from pairmill.store.entries import Known, Totals, UnitKey
+from pairmill.store.sqlite.database import FORMAT
 from pairmill.store.sqlite.ledger import SqliteLedger
 from pairmill.store.sqlite.lookup import SqliteLookup
-from pairmill.store.sqlite.schema import FORMAT
 
 FORMER = Path(__file__).parents[3] / "fixtures" / "run-folder-1"
 

@@ -1,0 +1,238 @@
+"""What a later start may pass over: the stretches of a record whose input is unchanged.
+
+See `pairmill.chunking.read_record`. This is the side of the process that knows which units are
+finished: it looks at the record before it starts the one that reads.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+import sys
+from contextlib import closing, suppress
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+import orjson
+from msgspec.structs import replace
+
+from pairmill.chunking.read_record import (
+    ResumePoint,
+    encode_notes,
+    hashing_is_steady,
+    is_recordable,
+    seal_of,
+)
+from pairmill.records import digest
+from pairmill.sources.files import STANDARD_INPUT, find_files
+from pairmill.sources.notes import Note
+from pairmill.sources.registry import Formats
+from pairmill.sources.remote import is_remote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pairmill.chunking.job import Job
+
+__all__ = ["Stretch", "pass_over", "recording"]
+
+_ACROSS_SINCE = 3  # version of reading, see `pairmill.chunking.reader`
+_ID_BYTES = 16
+_PORTION = 512  # chunks that are asked about at a time
+_READERS = ("charset-normalizer", "lxml")  # what records with pages in them are read by
+_NOT_OF_READING = {
+    "paths": (), "folder": b"", "page_processes": 0, "keeps_memory": False, "begun_with": 0,
+    "record_key": "", "begins_at": ResumePoint(), "hash_seed": 0,
+}  # fmt: skip
+
+
+class Stretch(NamedTuple):
+    """A stretch of the input that is not read again.
+
+    Attributes:
+        documents: How many were read in it.
+        chunks: How many chunks it gave.
+        packed_notes: What was reported of it, for `notes`.
+    """
+
+    documents: int
+    chunks: int
+    packed_notes: bytes
+
+    @property
+    def notes(self) -> list[Note]:
+        """Return what was reported of it."""
+        return msgspec.msgpack.decode(self.packed_notes, type=list[Note])
+
+
+class _Recorded(NamedTuple):
+    mark: int
+    file: int
+    line: int
+    offset: int
+    chunks: bytes
+    notes: bytes
+    has_state: bool
+
+
+class _Seal(NamedTuple):
+    row: int
+    file: int
+    start: int
+    until: int
+    digest: bytes
+
+
+def recording(job: Job, version: str) -> Job:
+    """Return a run's job, made to record what is read, if that can be recorded.
+
+    It cannot where reading depends on more than the files and the settings (a user's own formats
+    and splitters, standard input, what lies elsewhere), or where a start does not read all of it.
+    ``version``: pairmill's.
+    """
+    can = (
+        job.keeps_memory
+        and not job.follow
+        and job.limit is None
+        and job.reading >= _ACROSS_SINCE
+        and job.chunks_by != "subject"
+        and not (job.sources or job.splitter or job.tokenizer)
+        and not any(given == STANDARD_INPUT or is_remote(given) for given in job.inputs)
+        and hashing_is_steady()
+    )
+    if not can:
+        return job
+    return replace(job, record_key=_key_of(job, version), hash_seed=secrets.randbelow(2**32))
+
+
+def pass_over(job: Job, are_finished: Callable[[Sequence[str]], bool]) -> tuple[Job, list[Stretch]]:
+    """Return a job that begins behind what is finished, and what it passes over.
+
+    Args:
+        job: One that records, see `recording`; another one is returned as it is.
+        are_finished: Whether the units of all these chunks are.
+    """
+    if not job.record_key or not job.memory.exists():
+        return job, []
+    with suppress(sqlite3.Error, OSError, msgspec.DecodeError, ValueError):
+        address = f"{job.memory.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True)) as connection:
+            return _pass_over(job, connection, are_finished)
+    return job, []  # it is damaged, or of an earlier version: the input is read whole
+
+
+def _pass_over(
+    job: Job, connection: sqlite3.Connection, are_finished: Callable[[Sequence[str]], bool]
+) -> tuple[Job, list[Stretch]]:
+    of = dict(connection.execute("SELECT name, value FROM record_of"))
+    if of.get("key") != job.record_key:
+        return job, []
+    begins_at, passed, since = ResumePoint(), [], []
+    before = 0
+    is_unchanged = _Unchanged(job, connection)
+    for one in _stretches(connection):
+        if not is_unchanged(one) or not all(map(are_finished, _portions(one.chunks))):
+            break
+        since.append(Stretch(one.mark - before, len(one.chunks) // _ID_BYTES, one.notes))
+        before = one.mark
+        if one.has_state:
+            begins_at = ResumePoint(one.mark, one.file, one.line, one.offset)
+            passed += since
+            since = []
+    if not begins_at.mark:
+        return job, []
+    return replace(job, begins_at=begins_at, hash_seed=int(of["seed"])), passed
+
+
+def _stretches(connection: sqlite3.Connection) -> Iterator[_Recorded]:
+    rows = connection.execute(
+        "SELECT mark, file, line, until, chunks, notes,"
+        " EXISTS (SELECT 1 FROM record_states WHERE record_states.mark = record_stretches.mark)"
+        " FROM record_stretches ORDER BY mark"
+    )
+    for row in rows:
+        yield _Recorded(*row)
+
+
+def _portions(chunks: bytes) -> Iterator[list[str]]:
+    size = _ID_BYTES * _PORTION
+    for start in range(0, len(chunks), size):
+        text = chunks[start : start + size].hex()
+        yield [text[at : at + 2 * _ID_BYTES] for at in range(0, len(text), 2 * _ID_BYTES)]
+
+
+class _Unchanged:
+    """Tells, stretch by stretch, whether the input is what was read for it."""
+
+    def __init__(self, job: Job, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._notes: list[Note] = []
+        self._found = enumerate(find_files(job.inputs, job.output, self._notes.append))
+        self._formats = Formats(job.sources)
+        self._intact: set[int] = set()  # rows of seals
+        self._paths: dict[int, bytes] = {}  # of the files that are as they were
+
+    def __call__(self, stretch: _Recorded) -> bool:
+        """Return it for a stretch, if it is true of those before it."""
+        while len(self._paths) <= stretch.file:
+            if not self._takes_next():
+                return False
+        for number in [it for it in self._paths if it < stretch.file]:
+            if not self._is_whole(number):
+                return False
+        return all(map(self._is_intact, self._open_seals(stretch)))
+
+    def _open_seals(self, stretch: _Recorded) -> list[_Seal]:
+        """Return the seals up to the end of a stretch that were not looked at yet."""
+        rows = self._connection.execute(
+            "SELECT rowid, file, start, until, digest FROM record_seals WHERE mark <= ?"
+            " AND file <= ?",
+            (stretch.mark, stretch.file),
+        )
+        return [_Seal(*row) for row in rows if row[0] not in self._intact]
+
+    def _is_intact(self, seal: _Seal) -> bool:
+        path = Path(os.fsdecode(self._paths[seal.file]))
+        if seal_of(path, seal.start, seal.until) != seal.digest:
+            return False
+        self._intact.add(seal.row)
+        return True
+
+    def _takes_next(self) -> bool:
+        number, found = next(self._found, (0, None))
+        row = self._connection.execute(
+            "SELECT path, label, before FROM record_files WHERE number = ?", (number,)
+        ).fetchone()
+        if found is None or found.path is None or row is None:
+            return False
+        path, label, before = row
+        is_same = path == os.fsencode(found.path) and label == found.label
+        is_same = is_same and before == encode_notes(self._notes)
+        self._notes.clear()
+        if not is_same or not is_recordable(found.path, self._formats):
+            return False
+        self._paths[number] = path
+        return True
+
+    def _is_whole(self, number: int) -> bool:
+        """Return whether a file that was read to its end has got nothing more."""
+        (until,) = self._connection.execute(
+            "SELECT MAX(until) FROM record_seals WHERE file = ?", (number,)
+        ).fetchone()
+        return until is not None and Path(os.fsdecode(self._paths[number])).stat().st_size == until
+
+
+def _key_of(job: Job, version: str) -> str:
+    """Name everything that reading depends on besides the input."""
+    settings = orjson.dumps(msgspec.to_builtins(replace(job, **_NOT_OF_READING)))
+    return digest(settings.decode(), version, sys.version, *map(_version_of, _READERS))
+
+
+def _version_of(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none"

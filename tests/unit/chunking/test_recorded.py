@@ -1,0 +1,126 @@
+"""When a record of what was read is void: the input is read whole then."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from msgspec.structs import replace
+from tests.support.asks import settings
+from tests.support.corpus import article
+
+from pairmill.chunking import corpus, read_record
+from pairmill.chunking.job import Job
+from pairmill.chunking.reader import prepared_of
+from pairmill.chunking.recorded import pass_over, recording
+from pairmill.errors import StoppedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose input was read and recorded."""
+    monkeypatch.setattr(corpus, "_WINDOW", 4)
+    monkeypatch.setattr(read_record, "STRETCH", 10)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "run" / ".run").mkdir(parents=True)
+    for name in "bc":
+        lines = [json.dumps({"text": article(at + 50 * (name == "c"), 4)}) for at in range(30)]
+        (tmp_path / "in" / f"{name}.jsonl").write_text("".join(f"{it}\n" for it in lines), "utf-8")
+    for _ in prepared_of(recording(job_of(tmp_path), "1"), lambda _: None):
+        pass
+    return tmp_path
+
+
+def job_of(folder: Path, **given: Any) -> Job:
+    given = {"inputs": (str(folder / "in"),), "output": folder / "run", "model": "m"} | given
+    return Job.of(settings(**given), keeps_memory=True)
+
+
+def passed_documents(job: Job, version: str = "1") -> int:
+    passed = pass_over(recording(job, version), lambda _: True)[1]
+    return sum(one.documents for one in passed)
+
+
+def test_all_of_an_unchanged_input_is_passed_over(read: Path) -> None:
+    job, passed = pass_over(recording(job_of(read), "1"), lambda _: True)
+    assert sum(one.documents for one in passed) == 60
+    assert list(prepared_of(job, lambda _: None)) == []
+
+
+def test_other_settings_or_another_version_make_it_void(read: Path) -> None:
+    assert passed_documents(job_of(read), "2") == 0
+    assert passed_documents(job_of(read, min_words=3)) == 0
+    assert passed_documents(job_of(read, shared_lines="keep")) == 0
+    assert passed_documents(job_of(read)) == 60
+
+
+@pytest.mark.parametrize("limit", [{"limit": 5}, {"chunks_by": "subject", "chunks_per_unit": 2}])
+def test_what_is_not_read_whole_or_in_order_is_not_recorded(
+    tmp_path: Path, limit: dict[str, Any]
+) -> None:
+    job = job_of(tmp_path, **limit)
+    assert recording(job, "1") == job
+    assert not recording(replace(job_of(tmp_path), paths=(b"-",)), "1").record_key
+    assert not recording(replace(job_of(tmp_path), sources=("a:b",)), "1").record_key
+
+
+def test_a_file_that_comes_before_or_grows_in_between_ends_what_is_passed_over(read: Path) -> None:
+    with (read / "in" / "b.jsonl").open("a") as file:
+        file.write(json.dumps({"text": article(99, 4)}) + "\n")
+    assert 0 < passed_documents(job_of(read)) <= 30
+    (read / "in" / "a.jsonl").write_text(json.dumps({"text": article(98, 4)}) + "\n")
+    assert passed_documents(job_of(read)) == 0
+
+
+def test_what_is_reported_of_other_files_must_be_the_same(read: Path) -> None:
+    (read / "in" / "a.png").write_bytes(b"x")
+    assert passed_documents(job_of(read)) == 0
+
+
+def test_a_changed_byte_ends_it_even_where_size_and_time_are_the_same(read: Path) -> None:
+    path = read / "in" / "c.jsonl"
+    text, about = path.read_bytes(), path.stat()
+    path.write_bytes(text[:40] + b"#" + text[41:])
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert passed_documents(job_of(read)) <= 30
+
+
+def test_unfinished_chunks_end_it(read: Path) -> None:
+    asked: list[str] = []
+
+    def are_finished(chunks: Any) -> bool:
+        asked.extend(chunks)
+        return len(asked) < 40
+
+    _, passed = pass_over(recording(job_of(read), "1"), are_finished)
+    assert 0 < sum(one.chunks for one in passed) < 40
+
+
+def test_a_folder_without_a_record_or_with_a_damaged_one_is_read_whole(read: Path) -> None:
+    path = read / "run" / ".run" / "intake.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE record_stretches")
+        connection.commit()
+    assert passed_documents(job_of(read)) == 0
+    path.write_bytes(b"not a database")
+    assert passed_documents(job_of(read)) == 0
+    path.unlink()
+    assert passed_documents(job_of(read)) == 0
+
+
+def test_a_record_of_a_process_that_hashes_otherwise_is_made_anew(read: Path) -> None:
+    with closing(sqlite3.connect(read / "run" / ".run" / "intake.db")) as connection:
+        connection.execute("UPDATE record_of SET value = 0 WHERE name = 'probe'")
+        connection.commit()
+    job, passed = pass_over(recording(job_of(read), "1"), lambda _: True)
+    assert passed
+    with pytest.raises(StoppedError, match="start again"):
+        next(prepared_of(job, lambda _: None))
+    assert passed_documents(job_of(read)) == 0
