@@ -4,7 +4,8 @@ python -m benchmarks.intake [MEGABYTES]        8 where none is given
 
 Beside it, in the same run: ``json`` and a plain splitter (paragraphs packed to a size) for records
 and text, and trafilatura with that splitter for pages. Times are of the processor; those of the
-processes that read pages count too. The corpus is made of the articles that come along.
+processes that read pages count too. The corpus is made of the articles that come along, again and
+again: copies are kept, so that each side cuts the same texts.
 """
 
 from __future__ import annotations
@@ -58,7 +59,14 @@ def spent() -> float:
 
 def pairmill(folder: Path) -> int:
     settings = load(
-        given={"inputs": (str(folder),), "output": folder / "none", "page_processes": 1}
+        given={
+            "inputs": (str(folder),),
+            "output": folder / "none",
+            "page_processes": 1,
+            "duplicates": "off",
+            "shared_lines": "keep",
+            "min_words": 1,
+        }
     )
     return sum(len(spans) for _, spans in spans_of(Job.of(settings), lambda _: None))
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.machine import save, table
+from benchmarks.quality.fresh_wordings import FRESH, LATER, FreshWordings
 from benchmarks.quality.wordings import HELD_OUT, WORDINGS
 from tests.unit.quality.languages import TEXTS
 from tests.unit.quality.test_languages import UNRELATED
@@ -43,6 +44,7 @@ FILES = {
 }  # fmt: skip
 """Language to the file of its declaration."""
 
+LATER_SETS = {"second": FRESH, "third": LATER}
 LEAST_RECALL, MOST_ALARMS = 0.8, 0.02
 _PARAGRAPH = re.compile(r"<p[^>]*>(.*?)</p>", re.DOTALL)
 _TAG = re.compile(r"<[^>]+>")
@@ -242,8 +244,43 @@ def main() -> None:
             for check in by_words
         ],
     )
+    print("\nRecall on two later sets of wordings, in per cent:\n")
+    table(
+        [
+            "check",
+            *(f"{name} {language}" for name, each in LATER_SETS.items() for language in each),
+        ],
+        [
+            [
+                check,
+                *(
+                    f"{_share_found(check, language, wordings):.0%}".rstrip("%")
+                    for each in LATER_SETS.values()
+                    for language, wordings in each.items()
+                ),
+            ]
+            for check in FreshWordings._fields
+        ],
+    )
     print(f"\nNot held (recall >= 80 %, false alarms <= 2 %): {'; '.join(bad) or 'none'}")
     save("quality-languages", {"planted": found, "held out": fresh})
+
+
+def _share_found(check: str, language: str, wordings: FreshWordings) -> float:
+    """How many of the wordings of a check it finds, of all."""
+    passage = TEXTS[language].passage
+    chunk = prepare_chunk(passage, language=language)
+    asked = WORDINGS[language].clean[0]
+    found = 0
+    for wording in getattr(wordings, check):
+        is_asked = check == "points_at_source"
+        pair = prepare_pair(
+            wording if is_asked else asked,
+            passage if is_asked else f"{wording} {passage}",
+            language=chunk.language,
+        )
+        found += check in {finding.check for finding in inspect(pair, chunk)}
+    return found / len(getattr(wordings, check))
 
 
 def _holds(sums: dict[str, float]) -> bool:

@@ -111,7 +111,7 @@ def main() -> None:
     """Run the command line; every user error ends in one line and an exit code."""
     hold_standard_streams()
     warnings.showwarning = _warn
-    # If standard error is not read within a moment, the command goes on without it.
+    # If standard error is not read within a moment, the command continues without it.
     sys.stderr = cast("TextIO", BestEffortStream(sys.stderr, patience_s=_PATIENCE_S))
     try:
         read_secret_files(os.environ)

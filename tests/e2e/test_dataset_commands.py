@@ -249,6 +249,8 @@ def test_a_pair_is_explained_from_its_chunk_to_its_cost(finished: Path) -> None:
     measures = {entry["check"]: entry for entry in found["measures"]}
     assert measures["grounding"]["value"] == pytest.approx(row["grounding"], abs=0.001)
     assert measures["grounding"]["limit"] == "drop below 0.3, flag below 0.45"
+    assert measures["support"]["value"] == pytest.approx(row["support"], abs=0.001)
+    assert measures["support"]["limit"] == "flag below 0.25"
     assert found["usd"] > 0
     page = pairmill("explain", row["id"], finished)
     assert "question 1, to" in page.stdout

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.cli import environment, pairmill, rejects, rows
 from tests.support.corpus import article, write_corpus
+from tests.support.peak import run_for_peak
 from tests.support.waiting import wait_until
 
 from pairmill.recipes.writing import CANARY
@@ -184,29 +185,14 @@ def test_answers_that_leak_the_prompt_are_dropped_and_counted(tmp_path: Path) ->
 def test_a_line_of_a_gigabyte_is_passed_over_in_little_memory(tmp_path: Path) -> None:
     """Fault 48: from a pipe, followed by a line that is good."""
     good = json.dumps({"text": article(1, 10)}).encode() + b"\n"
-    block = b"x" * 2**20
-    out = tmp_path / "out"
+    block, out = b"x" * 2**20, tmp_path / "out"
+    fed = itertools.chain([b'{"text": "'], itertools.repeat(block, 1024), [b'"}\n' + good])
     with Simulator() as endpoint:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "pairmill", "run", "-", "-o", str(out)],
-            env=environment(endpoint.url),
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        assert child.stdin is not None
-        assert child.stderr is not None
-        child.stdin.write(b'{"text": "')
-        for _ in range(1024):
-            child.stdin.write(block)
-        child.stdin.write(b'"}\n' + good)
-        child.stdin.close()
-        told = child.stderr.read().decode()
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        child.stderr.close()
-    assert child.returncode == 0, told
+        command = ["-m", "pairmill", "run", "-", "-o", str(out)]
+        code, told, peak = run_for_peak(command, tmp_path / "peak", environment(endpoint.url), fed)
+    assert code == 0, told
     assert "too long" in told
-    assert used.ru_maxrss < 300 * 1024, f"{used.ru_maxrss} KiB"
+    assert peak < 200 * 1024, f"{peak} KiB"
     assert len({row["document_id"] for row in rows(out)}) == 1
 
 

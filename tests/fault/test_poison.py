@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 from tests.support.cli import environment, rejects, rows
 from tests.support.corpus import article, write_corpus
+from tests.support.peak import run_for_peak
 from tests.support.waiting import wait_until
 
 from pairmill.simulator import (
@@ -114,16 +112,10 @@ def test_an_answer_of_100_megabytes_is_not_read_to_its_end(fast_path: Path) -> N
         faults=Faults(huge_chars=100_000_000),
     )
     with SimulatorProcess(settings) as endpoint:
-        command = ["run", str(corpus), "-o", str(out), "--config", str(config)]
-        child = subprocess.Popen(
-            [sys.executable, "-m", "pairmill", *command],
-            env=environment(endpoint.url),
-            stderr=subprocess.DEVNULL,
-        )
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    assert child.returncode == 0
-    assert used.ru_maxrss < 400 * 1024, f"{used.ru_maxrss} KiB"
+        command = ["-m", "pairmill", "run", str(corpus), "-o", str(out), "--config", str(config)]
+        code, told, peak = run_for_peak(command, fast_path / "peak", environment(endpoint.url))
+    assert code == 0, told
+    assert peak < 400 * 1024, f"{peak} KiB"
     assert {number_of(row) for row in rows(out)} == {1}
     assert {number_of(row) for row in rejects(out)} == {0}
 

@@ -30,7 +30,7 @@ from pairmill.sources.files import STANDARD_INPUT, FoundFile, find_files
 from pairmill.sources.lines import JSON_LINES, is_one_value
 from pairmill.sources.notes import Note
 from pairmill.sources.remote import is_remote
-from pairmill.sources.streams import BLOCK_BYTES, Piped, open_regular
+from pairmill.sources.streams import BLOCK_BYTES, PACKED_ENDINGS, Piped, open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,9 +50,9 @@ __all__ = ["BEAT", "Follower", "Pause", "check_follow"]
 BEAT = -1
 """Mark of a pause without anything new: it only shows that reading continues."""
 
-_QUIET_S = 1.0  # for which a file that is read as a whole must have been left alone
+_QUIET_S = 1.0  # without changes, before a file is read as a whole
 _TAIL_S = 5.0  # after which a last line without a line end is taken, if it is a record
-_PIPE_S = 2.0  # for which a pipe that is open may say nothing, at the least
+_PIPE_S = 2.0  # minimum silence of an open pipe
 _STRETCH_BYTES = 2**22  # of a growing file between two chances to pause
 _PAUSE_DOCUMENTS = 512
 _PAUSE_S = 1.0
@@ -228,7 +228,7 @@ class Follower:
         yield note
 
     def _grows(self, path: Path) -> bool:
-        is_packed = path.name.casefold().endswith(".gz")
+        is_packed = path.name.casefold().endswith(PACKED_ENDINGS)
         return self._formats.of_name(path.name) is JSON_LINES and not is_packed
 
     def _is_by_lines(self, path: Path) -> bool:

@@ -55,9 +55,9 @@ __all__ = ["chunks_of", "prepared_of", "read_chunks", "read_documents", "spans_o
 _AHEAD = 4  # tasks a process that may wait for their turn
 _AHEAD_BYTES = 2**26  # of these tasks together
 _SHOWN_CHARS = 600  # of a text, by which its language is told
-_CHARS_A_TOKEN = 2  # of code and tables, at the least as a rule
+_CHARS_A_TOKEN = 2  # typical minimum, for code and tables
 _PUMPED = 256  # documents from standard input that may wait
-_PAUSE_S = 0.1  # for which standard input gives nothing: what was read goes on
+_PAUSE_S = 0.1  # without data on standard input; then what was read is passed on
 _PARTED_SINCE = 2  # versions of reading, see `clean.READING_VERSION`
 _ACROSS_SINCE = 3
 
@@ -505,7 +505,7 @@ def _guarded(opener: Opener, formats: Formats) -> Documents:
         else:
             yield from read_input(opener, formats)
     except BombError as error:
-        opener.skip("", "gzip bomb", f"{error}; the rest of it is not read")
+        opener.skip("", f"{error.packed} bomb", f"{error}; the rest of it is not read")
     except PairmillError:
         raise
     except OSError as error:

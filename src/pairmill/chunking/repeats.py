@@ -48,7 +48,7 @@ __all__ = [
 SKETCH_SIZE = 512
 _RUN = 3
 _MASK = 2**30 - 1  # Python computes with numbers of up to 30 bits far faster
-_SPREAD = 0x9E3779B1  # odd: crc32 alone is linear, and XOR of it would fall together
+_SPREAD = 0x9E3779B1  # odd; crc32 alone is linear, so XORs of it would collide
 _MOST_WORDS = 2**17  # whose hashes are kept for the next text
 
 Sketch: TypeAlias = array  # of "I": hashes in rising order, each once

@@ -35,7 +35,7 @@ __all__ = ["gather", "telling_terms"]
 
 _TERMS = 12  # of a chunk
 _WHOLE = 1_000  # what the weights of a chunk's terms add up to
-_LEAST_SHARED = 2  # terms; one alone may be a word with several meanings
+_LEAST_SHARED = 2  # terms; a single one may be ambiguous
 _LEAST_NEAR = 150  # of _WHOLE
 _COPY = 800  # what shares more is the same text again, and no other look at its subject
 _MOST_TIMES = 4  # that a term counts, however often it is in a chunk

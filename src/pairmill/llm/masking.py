@@ -34,7 +34,7 @@ _SHAPES = re.compile(
 )
 
 
-_LEAST_SECRET = 8  # a shorter key is no secret: private servers accept "x" or "token"
+_LEAST_SECRET = 8  # a shorter key is not secret: private servers accept "x" or "token"
 _UNMISTAKABLE = 16  # a longer key is not part of a word by chance
 
 

@@ -30,6 +30,7 @@ from pairmill.output.source_texts import find_chunks, has_code
 from pairmill.plain import hanging, plain
 from pairmill.quality.filters import inspect
 from pairmill.quality.grounding import evidence_match, fragments, prepare_pair, score
+from pairmill.quality.support import support
 from pairmill.quality.text import count_words
 from pairmill.quality.thresholds import DEFAULT, Thresholds, override
 from pairmill.recipes.checks import view_of
@@ -366,11 +367,15 @@ def _measure(row: Row, chunk: Chunk, settings: Settings | None) -> list[Measured
             ("instruction, words", count_words(pair.instruction), asked_words),
             ("answer, words", count_words(pair.answer), said_words),
         ]
+        backed = support(pair, text, limits.support_formula)
+        if backed is not None:
+            weak = f"flag below {limits.weakly_supported_below:g}"
+            numbers.insert(1, ("support", backed, weak))
         if pair.evidence:
             found = evidence_match(pair.evidence, text, least=0.0)
             numbers.append(("evidence match", round(found, 1), f"below {limits.evidence_least:g}"))
         measures += [MeasuredPair(check, float(value), limit) for check, value, limit in numbers]
-        for finding in inspect(pair, text, thresholds=limits):
+        for finding in inspect(pair, text, thresholds=limits, support=backed):
             measures.append(
                 MeasuredPair(finding.check, 1.0, "", finding.detail, str(finding.policy.value))
             )

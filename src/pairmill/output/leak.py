@@ -106,7 +106,7 @@ def _runs(text: str) -> Iterator[int]:
         yield hash(tuple(tokens[start : start + _GRAM]))
 
 
-_FAR = 0.1  # of the mean length: beyond, a model can win by length alone
+_FAR = 0.1  # of the mean length; beyond that a model can win by length alone
 
 
 @dataclass(frozen=True, slots=True)

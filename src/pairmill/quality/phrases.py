@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,7 @@ _NO_BOUNDARY = frozenset({"zh", "ja", "th"})
 _LEADING_ONLY = frozenset({"ko", "hi"})
 _TRAILING_ONLY = frozenset({"ar"})
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MARKS = {"{": "(?:", "|": "|", "}": ")", "*": r"\w*"}
 _APOSTROPHES = ("\u2019", "\u02bc")
 
 
@@ -60,6 +62,7 @@ class Phrases:
     instruction_pointers: re.Pattern[str] | None
     refusals: re.Pattern[str] | None
     chatter: re.Pattern[str] | None
+    answer_chatter: re.Pattern[str] | None
     yes_no: re.Pattern[str] | None
 
 
@@ -81,18 +84,30 @@ def phrases_of(language: str | None) -> Phrases | None:
     return Phrases(
         pointers=_compile(_any(pointers, language)) if pointers else None,
         instruction_pointers=(
-            _compile(_any([*pointers, *lists["instruction_pointers"]], language))
+            _compile(
+                "|".join(
+                    [
+                        _any([*pointers, *lists["instruction_pointers"]], language),
+                        *_nouns(lists, language),
+                    ]
+                )
+            )
             if "instruction_pointers" in lists
             else None
         ),
         refusals=_compile(_any(lists["refusals"], language)) if "refusals" in lists else None,
-        chatter=(
-            _compile(rf"[\s*#>\"'`«„“]*(?:{'|'.join(map(re.escape, lists['chatter']))})")
-            if "chatter" in lists
-            else None
-        ),
+        chatter=_opening(lists.get("chatter", [])),
+        answer_chatter=_opening([*lists.get("chatter", []), *lists.get("answer_chatter", [])]),
         yes_no=_compile("|".join(yes_no)) if yes_no else None,
     )
+
+
+def _opening(phrases: Sequence[str]) -> re.Pattern[str] | None:
+    """Build a pattern of what a text may open with, behind marks of emphasis; None for none."""
+    if not phrases:
+        return None
+    spread = chain.from_iterable(map(_spread, phrases))
+    return _compile(rf"[\s*#>\"'`«„“¡]*(?:{'|'.join(map(_pattern, spread))})")
 
 
 def fold(text: str) -> str:
@@ -105,11 +120,33 @@ def fold(text: str) -> str:
 
 def _any(phrases: Sequence[str], language: str) -> str:
     """Build an alternation, longest first, with the script's word boundaries."""
-    ordered = sorted(phrases, key=len, reverse=True)
-    joined = "|".join(map(re.escape, ordered))
+    ordered = sorted(chain.from_iterable(map(_spread, phrases)), key=len, reverse=True)
+    joined = "|".join(map(_pattern, ordered))
     leading = "" if language in _NO_BOUNDARY | _TRAILING_ONLY else r"(?<!\w)"
     trailing = "" if language in _NO_BOUNDARY | _LEADING_ONLY else r"(?!\w)"
     return f"{leading}(?:{joined}){trailing}"
+
+
+def _nouns(lists: dict[str, list[str]], language: str) -> list[str]:
+    """Build a pattern of the nouns for a source that no word makes a certain one."""
+    if "source_nouns" not in lists:
+        return []
+    unless = _any(lists["source_nouns_unless"], language)
+    return [rf"{_any(lists['source_nouns'], language)}(?!\s+{unless})"]
+
+
+def _spread(phrase: str) -> list[str]:
+    """Write out what a phrase may begin with: a search leaps to a literal, not to a choice."""
+    if not phrase.startswith("{"):
+        return [phrase]
+    choices, _, rest = phrase[1:].partition("}")
+    return [each for choice in choices.split("|") for each in _spread(choice + rest)]
+
+
+def _pattern(phrase: str) -> str:
+    """Turn a phrase into a pattern: ``{a|b}`` is one of several, ``*`` the rest of a word."""
+    parts = re.split(r"([{|}*])", phrase)
+    return "".join(_MARKS.get(part) or re.escape(part) for part in parts)
 
 
 def _compile(pattern: str) -> re.Pattern[str]:

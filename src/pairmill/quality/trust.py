@@ -154,7 +154,7 @@ def _ranks(values: Sequence[float]) -> list[float]:
 LEAST_REPEATED = 30  # ratings given twice, below which agreement is an accident
 LEAST_PLANTED = 30
 LEAST_RATED = 30
-LEAST_PLACED = 300  # so that chance alone moves the mean of a position by less than 0.2
+LEAST_PLACED = 300  # chance then moves the mean of a position by less than 0.2
 LEAST_TRIED = 20
 LEAST_VOICED = 10  # documents
 _STILL_HEARD = 0.5  # share of the texts' own lead over chance
@@ -171,7 +171,7 @@ _PLANTED = {
     "exchanged": "passage exchanged",
     "name": "name changed",
 }
-_COPIED = "copied"  # the control that is no fault
+_COPIED = "copied"  # the control: not a fault
 
 
 @dataclass(frozen=True, slots=True)

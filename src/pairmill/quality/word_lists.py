@@ -132,7 +132,9 @@ SOURCE_NOUNS = (
     "post", "essay", "tutorial", "page",
 )  # fmt: skip
 """Nouns that may name it."""
-POINTERS = frozenset((*SOURCE_NOUNS, "above", "below", "mentioned", "earlier", "here"))
+POINTERS = frozenset(
+    (*SOURCE_NOUNS, "above", "below", "mentioned", "earlier", "here", "provided", "supplied")
+)
 """Words of which an instruction that refers to its source has at least one."""
 POINTERS_IN_ANSWERS = frozenset(
     (*SURE_SOURCE_NOUNS, "text", "section", "chapter", "document", "mentioned", "source")

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["find_chatter", "find_cut", "find_reference", "find_refusal", "holds_any", "quote"]
 
 _OPENING_CHARS = 160
-_ENGLISH_MARKS = ("i ", "i'", "as an ai", "as a la")  # each English phrase holds one of them
+_ENGLISH_MARKS = ("i ", "i'", "as an ai", "as a la", "for me to", "information to")
+"""Each English refusal holds one of them."""
 
 
 def find_refusal(folded: str, language: str | None = "en") -> str | None:
@@ -73,8 +74,9 @@ def find_chatter(text: str, folded: str, language: str | None = "en") -> str | N
         language: Its two-letter code; English openings are looked for in every language.
     """
     found = _CHATTER.match(text)
-    if found is None and language != "en" and (known := phrases_of(language)) and known.chatter:
-        found = known.chatter.match(fold(text[:_OPENING_CHARS]))
+    if found is None and (known := phrases_of(language or "en")):
+        openings = known.answer_chatter if folded else known.chatter
+        found = openings.match(fold(text[:_OPENING_CHARS])) if openings else None
     if found:
         return f"opens with {quote(found.group().strip())}"
     if text.strip() in {"...", "…"}:
@@ -188,6 +190,15 @@ _ANYWHERE = (
     # "the author argues", "the text explicitly states", "does the article mention"
     rf"\bthe\s+(?:{_NOUN})(?:'s|\u2019s)?\s+(?:\w+ly\s+|is\s+|was\s+|are\s+)?{_VERB}\b",
     rf"\baccording\s+to\s+the\s+(?:{_NOUN})\b(?!{_COMPOUND})",
+    # "the reasons given in the article for the delay", "using only the details provided"
+    (
+        r"\b(?:mentioned|described|discussed|given|named|listed|cited|stated|provided|offered|"
+        rf"presented)\s+(?:in|by)\s+the\s+(?:{'|'.join(SURE_SOURCE_NOUNS)}|text)\b(?!\s+of\b|{_COMPOUND})"
+    ),
+    (
+        r"\b(?:using|from|on|with)\s+(?:only\s+|just\s+|solely\s+)?the\s+(?:\w+\s+)?"
+        r"(?:information|details|facts|data)\s+(?:provided|given|supplied|presented)\b"
+    ),
 )
 _IN_INSTRUCTIONS = (
     # "... in the passage?", "what is the author's view": these nouns are rarely the subject itself

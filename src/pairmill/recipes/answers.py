@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AnswerModel", "Fault", "How", "ParsedAnswer", "json_schema", "read"]
 
-MAX_HEALED_CHARS = 256 * 1024  # a longer text is no answer, and healing takes time
+MAX_HEALED_CHARS = 256 * 1024  # a longer text is not an answer, and healing takes time
 MAX_FAULTS = 5
 
 _UNSUPPORTED = ("title", "default", "minLength", "maxLength", "description")

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairmill.recipes.guidance import guidance_text
 from pairmill.recipes.plan import Plan, count_pairs, plan_identity, plan_pairs
-from pairmill.recipes.prompts import of_settings, style_mode
+from pairmill.recipes.prompts import guidance_text, of_settings, style_mode
 from pairmill.recipes.recipe import Ask, Generator
 from pairmill.recipes.refine import raw_pair
 from pairmill.recipes.style import Forms, StyleCards

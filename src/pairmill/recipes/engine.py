@@ -18,9 +18,8 @@ from pairmill.quality.filters import prompt_terms
 from pairmill.quality.language import primary
 from pairmill.quality.text import key, same_content
 from pairmill.recipes.answer_fields import form_of, make_model
-from pairmill.recipes.guidance import guidance_text
 from pairmill.recipes.plan import count_pairs
-from pairmill.recipes.prompts import fence, one_line
+from pairmill.recipes.prompts import fence, guidance_text, one_line
 from pairmill.recipes.recipe import Generator
 from pairmill.recipes.recipe_file import FORMAT, ORIGIN_FIELDS
 from pairmill.recipes.sandbox import FencedText

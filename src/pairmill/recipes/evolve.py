@@ -20,8 +20,13 @@ from pairmill.quality.stems import stem
 from pairmill.quality.text import count_words
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.checks import view_of, view_of_pair
-from pairmill.recipes.guidance import guidance_text
-from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template, of_settings
+from pairmill.recipes.prompts import (
+    PromptTemplate,
+    as_lines,
+    guidance_text,
+    load_template,
+    of_settings,
+)
 from pairmill.recipes.refine import inspect_pair
 from pairmill.recipes.writing import (
     CANARY,
@@ -58,7 +63,7 @@ INPUT_OPERATOR = "complicate_input"  # only for chunks with code or a table
 CHILD_INDEX = 100  # added to the parent's position in the unit
 
 _INPUT = re.compile(r"^(?:```|~~~|\|)", re.MULTILINE)
-_SAME = 92.0  # of 100; this similar, word order aside, is no gain
+_SAME = 92.0  # of 100; from this similarity on, regardless of word order, nothing was gained
 _LEAST_GROUNDING = 0.35
 _MOST_WORDS = 120
 _MOST_ADDED_WORDS = 20

@@ -19,9 +19,14 @@ from pydantic import BeforeValidator, Field
 from pairmill.errors import RejectedError
 from pairmill.events import PairJudged
 from pairmill.recipes.answers import AnswerModel
-from pairmill.recipes.controls import Controls
-from pairmill.recipes.patience import Patience
-from pairmill.recipes.planted_faults import EXCHANGED, FAULTS, exchange, faulty_replies
+from pairmill.recipes.controls import (
+    EXCHANGED,
+    FAULTS,
+    Controls,
+    Patience,
+    exchange,
+    faulty_replies,
+)
 from pairmill.recipes.prompts import FIRST, PromptTemplate, as_lines, load_template, of_settings
 from pairmill.recipes.writing import Short, passage_values
 from pairmill.records import Sampling, digest

@@ -238,7 +238,7 @@ _FORMS = (
     "a sentence or two of situation, then the request",
 )
 _KINDS = {
-    # Weight of each type by itself, and what is added by what the passage is.
+    # Base weight of each type, and what each trait of the passage adds to it.
     "explain": (3, {}),
     "why": (2, {"argument": 2}),
     "how_to": (0, {"steps": 4, "code": 2}),
@@ -375,7 +375,7 @@ def plan_pairs(
     state, difficulty = divmod(state, len(_DIFFICULTIES))
     slots = _CODE_SLOTS if holds_code(chunk.text) else _SLOTS
     types, forms = [], []
-    for _ in range(count):  # each pair is drawn alone: a longer plan begins like a shorter one
+    for _ in range(count):  # drawn one by one: a longer plan begins like a shorter one
         state, slot = divmod(state, len(slots))
         state, form = divmod(state, len(_FORMS))
         types.append(slots[slot])

@@ -17,8 +17,7 @@ from pairmill.quality.filters import inspect
 from pairmill.quality.privacy import redact
 from pairmill.quality.thresholds import CheckPolicy
 from pairmill.recipes.checks import view_of, view_of_pair
-from pairmill.recipes.guidance import guidance_text
-from pairmill.recipes.prompts import PromptTemplate, load_template, of_settings
+from pairmill.recipes.prompts import PromptTemplate, guidance_text, load_template, of_settings
 from pairmill.recipes.writing import CANARY, TERMS, Answers, by_number, question
 from pairmill.records import Alternative, digest
 

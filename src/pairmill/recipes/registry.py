@@ -18,11 +18,16 @@ from pairmill.quality.thresholds import POLICIES, TABLES, CheckPolicy, override
 from pairmill.quality.thresholds import VERSION as VERSION_OF_CHECKS
 from pairmill.recipes.checks import Checks
 from pairmill.recipes.evolve import Evolution
-from pairmill.recipes.guidance import language_code, with_system
 from pairmill.recipes.judge import make_judge
 from pairmill.recipes.load import RECIPES, make_generator
 from pairmill.recipes.preference import Preference
-from pairmill.recipes.prompts import identities_of, of_folder, of_settings
+from pairmill.recipes.prompts import (
+    identities_of,
+    language_code,
+    of_folder,
+    of_settings,
+    with_system,
+)
 from pairmill.recipes.recipe import Generator, Recipe
 from pairmill.recipes.refine import refine
 from pairmill.recipes.verify import make_verifier

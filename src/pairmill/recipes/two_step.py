@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pairmill.recipes.answers import AnswerModel
-from pairmill.recipes.guidance import guidance_text
 from pairmill.recipes.plan import Plan, count_pairs, plan_identity, plan_pairs
-from pairmill.recipes.prompts import load_template, of_settings, style_mode
+from pairmill.recipes.prompts import guidance_text, load_template, of_settings, style_mode
 from pairmill.recipes.recipe import Ask, Generator
 from pairmill.recipes.style import Forms, StyleCards
 from pairmill.recipes.writing import (

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AliasChoices, Field, StringConstraints
 
 from pairmill.recipes.answers import AnswerModel
-from pairmill.recipes.guidance import guidance_text
 from pairmill.recipes.plan import plan_identity, plan_pairs, traits_of
-from pairmill.recipes.prompts import FIRST, load_template, of_settings
+from pairmill.recipes.prompts import FIRST, guidance_text, load_template, of_settings
 from pairmill.recipes.recipe import Ask, Generator
 from pairmill.recipes.writing import CANARY, TERMS, Skip, drop_skipped, passage_values
 from pairmill.records import Chunk, Pair, Sampling, digest

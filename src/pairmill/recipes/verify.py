@@ -22,15 +22,15 @@ from pairmill.quality.privacy import redact
 from pairmill.quality.text import words
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.checks import view_of
-from pairmill.recipes.controls import Controls
-from pairmill.recipes.draws import hash_share
-from pairmill.recipes.patience import Patience
-from pairmill.recipes.planted_faults import (
+from pairmill.recipes.controls import (
     EXCHANGED,
     SENTENCE_FAULTS,
+    Controls,
+    Patience,
     exchange,
     faulty_sentences,
 )
+from pairmill.recipes.draws import hash_share
 from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
 from pairmill.recipes.refine import inspect_pair, raw_pair
 from pairmill.recipes.sentences import leave_out, split_answer

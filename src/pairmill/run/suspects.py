@@ -40,7 +40,7 @@ _LEAST_IF_NOT_ITS_OWN = 3
 _MOST_AGAIN = 30
 _MOST_COUNTED = 6  # failures of one unit that count as evidence of chance
 _CHANCE = 1e-5  # probability that a chunk is given up although refusals are random
-_SEVERAL = 3  # chunks failing at the end of a run that are no longer a coincidence
+_SEVERAL = 3  # failing chunks at the end of a run that are no coincidence
 _AN_ACCIDENT = 1  # retries of a unit although nothing was answered since
 
 

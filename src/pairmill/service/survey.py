@@ -20,7 +20,7 @@ from pairmill.chunking.reader import read_chunks
 from pairmill.config import Settings, fingerprint
 from pairmill.errors import InputError, PairmillError, RejectedError, UsageError
 from pairmill.llm.estimate import prompt_chars
-from pairmill.recipes.planted_faults import MOST_EARLY
+from pairmill.recipes.controls import MOST_EARLY
 from pairmill.recipes.probe_question import first_question
 from pairmill.recipes.registry import for_unit, make_recipe, recipe_of_folder
 from pairmill.records import Chunk, digest

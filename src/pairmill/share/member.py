@@ -22,10 +22,10 @@ __all__ = ["REQUESTS", "Grant", "MoneyNeed", "ScopeNews", "ShareMember", "ShareP
 
 _LEAST_RENEW_S = 2.0
 _TTL = 3.0  # renewals
-_USED = 2.0 / 3.0  # of the time to live, after which a member stops by itself
+_USED = 2.0 / 3.0  # of the time to live; after that a member stops on its own
 _STEP = 0.1  # of a share: smaller changes wait for the next renewal
 _LEAST_STEP = 0.002
-_SLICE_S = 8.0  # of spending, that is leased ahead, at the least
+_SLICE_S = 8.0  # minimum spending time that is leased in advance
 _SLICE_RENEWALS = 4.0  # the same, in times between two renewals
 _LEAST_PATIENCE_S = 0.25  # until a call that waits for money is asked about again, at first
 _LOW = 0.6  # of a slice is left: more is asked for

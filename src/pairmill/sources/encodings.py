@@ -52,7 +52,7 @@ _LIKELY = [  # encodings in use on the web; more of them only add wrong guesses
     "cp1258", "cp874", "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp866",
 ]  # fmt: skip
 _REPLACED = "\ufffd"
-# The first byte of a character in UTF-8, and one that goes on with it, read as Windows-1252.
+# First and continuation bytes of UTF-8 characters, decoded as Windows-1252.
 _MISREAD = re.compile(
     "[\u00c2-\u00f4][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc"
     "\u2013\u2014\u2018-\u201e\u2020-\u2022\u2026\u2030\u2039\u203a\u20ac\u2122]"

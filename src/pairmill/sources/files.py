@@ -188,7 +188,7 @@ def _check_folder(
     for _ in _walk(given, Path(given).resolve(), output.resolve(), lambda _: None):
         return
     kinds = " ".join(formats.endings)
-    raise InputError(f"nothing to read in the folder {label} (known: {kinds}, also .gz)")
+    raise InputError(f"nothing to read in the folder {label} (known: {kinds}, also .gz .bz2 .xz)")
 
 
 def _walk(folder: str, root: Path, output: Path, watch: Watch) -> Iterator[FoundFile]:

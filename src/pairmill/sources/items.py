@@ -146,7 +146,7 @@ class _Tape:
         self._max_bytes = max_bytes
         self._buffer = bytearray()
         self._mark = -1  # where the item in work begins; -1: none is
-        self._forgotten = 0  # bytes of it that are no longer held
+        self._forgotten = 0  # bytes already discarded
         self.at = 0
 
     def mark(self) -> None:

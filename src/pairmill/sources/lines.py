@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["JSON_LINES", "cut_lines", "is_one_value", "read_lines"]
 
 _OPENS = re.compile(rb"\[\s*[{\"]|\{\s*[\"}]")
+_OLD_MAC = re.compile(rb"\}\r\s*\{\s*\"")
 _LOOKED_AT_LINES = 20
 
 
@@ -54,7 +55,7 @@ def is_one_value(head: bytes) -> bool:
     if not _OPENS.match(start):
         return False
     if start.startswith(b"{") and b"\n" not in start:
-        return False  # one line, or the beginning of a long one
+        return bool(_OLD_MAC.search(start))  # else one line, or the beginning of a long one
     first = start.partition(b"\n")[0]
     if start.startswith(b"{") and sum(map(first.count, b"{[")) <= sum(map(first.count, b"}]")):
         return False  # whatever it is, it ends with its line

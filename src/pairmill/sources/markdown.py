@@ -21,6 +21,7 @@ __all__ = [
     "FrontMatter",
     "dissolve_boxes",
     "first_heading",
+    "imports_components",
     "resolve_templates",
     "split_front_matter",
     "was_cut_alike",
@@ -90,6 +91,9 @@ _KRAMDOWN = re.compile(
     r"|(?<=\S)[ \t]{1,20}\{#[\w-]{1,100}\}[ \t]*$",
     re.MULTILINE,
 )
+_IMPORTED = re.compile(
+    r"^import ([^\n;'\"]{1,400}) from ['\"][^'\"\n]+['\"];?[ \t]*$", re.MULTILINE
+)
 _IMPORT = re.compile(
     r"^import\s(?:[^\n;]|\n(?!\n)){0,2000}?[\"'][^\"'\n]{1,300}[\"'];?[ \t]*\n?"
     r"|^export\s+(?:const|let|var|default|function|async)\b(?:[^\n]|\n(?!\n)){0,20000}+\n?",
@@ -121,7 +125,7 @@ _HTML_TAG = re.compile(
     rf"</?(?:{_TAG_NAMES})(?:\s(?:[^<>\"']|\"[^\"]{{0,500}}\"|'[^']{{0,500}}'){{0,500}})?/?>",
     re.IGNORECASE,
 )
-_MARKER = "\ue000"  # stands for what is set aside; private use, no text has it
+_MARKER = "\ue000"  # placeholder for text set aside; a private-use character that no text contains
 _MARKED = re.compile(rf"{_MARKER}(\d+){_MARKER}")
 
 
@@ -206,6 +210,22 @@ def resolve_templates(text: str, facts: FrontMatter, *, is_mdx: bool = False) ->
             break
         text = restored
     return text
+
+
+def imports_components(text: str) -> bool:
+    """Return whether Markdown is MDX under another name: it imports what it uses as elements."""
+    if "import " not in text or "from" not in text or len(text) > _MOST_RESOLVED_CHARS:
+        return False
+    pieces, at = [], 0
+    for start, end in fenced_ranges(text):
+        pieces.append(text[at:start])
+        at = end
+    outside = "".join((*pieces, text[at:]))
+    return any(
+        re.search(rf"<{name}[\s/>]", outside)
+        for names in _IMPORTED.findall(outside)
+        for name in re.findall(r"[A-Z]\w*", names)
+    )
 
 
 def dissolve_boxes(text: str) -> str:

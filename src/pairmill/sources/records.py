@@ -23,6 +23,7 @@ from pairmill.sources.markdown import split_front_matter
 from pairmill.sources.shapes import (
     blocks_text,
     is_by_language,
+    recast,
     table_rows,
     unwrap,
     unwrap_any,
@@ -150,7 +151,7 @@ def read_records(
     since = 1
     found = table_rows(data) or unwrap(data, has_text)
     if found == [data] and not has_text(data) and find_text(_lower(data), field) is None:
-        found = unwrap_any(data, has_text) or [data]
+        found = unwrap_any(data, has_text) or _recast_records(data, field) or [data]
     if found != [data] and found != unwrap(data, has_text):
         since = _ANY_WRAPPER_SINCE
     for count, record in enumerate(found, number):
@@ -158,6 +159,21 @@ def read_records(
         if isinstance(document, Document) and since > document.since:
             document = replace(document, since=since)
         yield count, document
+
+
+def _recast_records(data: dict[str, Any], field: str | None) -> list[dict[str, Any]]:
+    """Return the records of an object that are written in a database's or a service's own way."""
+
+    def has_text(record: dict[str, Any]) -> bool:
+        return _has_text(record, field)
+
+    def has_blocks(record: dict[str, Any]) -> bool:
+        return bool(_text_of_blocks(record))
+
+    cast = recast(data)
+    if not isinstance(cast, dict):
+        return []
+    return unwrap_any(cast, has_text) or ([] if field else unwrap_any(cast, has_blocks))
 
 
 def _has_text(data: dict[str, Any], field: str | None) -> bool:
@@ -185,6 +201,14 @@ def document_of(data: Any, where: str, decoder: Decoder) -> Document | Deferred 
         opener.skip(where, "not a record", f"a JSON {_kind(data)}, not an object")
         return None
     found = _look_where_planned(data, decoder) or _search(data, opener.text_field)
+    since = 1
+    if (
+        found is None
+        and opener.text_field is None
+        and len(cast := _recast_records(data, None)) == 1
+    ):
+        data, since = cast[0], _ANY_WRAPPER_SINCE
+        found = _search(data, None)
     if found is None:
         names = ", ".join(plain_line(str(name), 40) for name in list(data)[:_NAMED_FIELDS])
         wanted = f"'{plain_line(opener.text_field, 40)}'" if opener.text_field else "text"
@@ -212,8 +236,8 @@ def document_of(data: Any, where: str, decoder: Decoder) -> Document | Deferred 
         date=date,
         license=license,
     )
-    if text != whole:
-        document = replace(document, since=2)
+    if text != whole or since > 1:
+        document = replace(document, since=max(2, since))
     return read_page(document, where, opener) if looks_like_html(text) else document
 
 

@@ -14,7 +14,15 @@ from pairmill.sources.encodings import MARKS, decode, sniff_utf16
 from pairmill.sources.html import HTML, looks_like_html
 from pairmill.sources.items import JSON
 from pairmill.sources.lines import JSON_LINES
-from pairmill.sources.streams import Gunzip, Recoded, Rewound, take_head
+from pairmill.sources.streams import (
+    PACKED_ENDINGS,
+    Gunzip,
+    Recoded,
+    Rewound,
+    Unpacked,
+    take_head,
+    unpacked,
+)
 from pairmill.sources.text import MARKDOWN, MDX, TEXT
 
 if TYPE_CHECKING:
@@ -117,7 +125,6 @@ FORMATS: tuple[SourceFormat, ...] = (
 
 ENTRY_POINTS = "pairmill.sources"
 
-_GZIP = b"\x1f\x8b"
 _MAGIC = (
     (b"\x89PNG", "an image"),
     (b"\xff\xd8\xff", "an image"),
@@ -130,8 +137,6 @@ _MAGIC = (
     (b"wOF2", "a font"),
     (b"\x00\x01\x00\x00", "a font"),
     (b"\x28\xb5\x2f\xfd", "zstd data"),
-    (b"BZh", "bzip2 data"),
-    (b"\xfd7zXZ", "xz data"),
     (b"7z\xbc\xaf", "a 7z archive"),
     (b"Rar!", "a rar archive"),
     (b"\x7fELF", "a program"),
@@ -139,6 +144,8 @@ _MAGIC = (
     (b"SQLite format 3", "a database"),
     (b"\xd0\xcf\x11\xe0", "an old Office file"),
     (b"{\\rtf", "an RTF document"),
+    (b"%!PS", "a PostScript program"),
+    (b"[Script Info]", "subtitles with styles; save them as .srt or .vtt"),
 )
 _SHOWN = (
     (b"%PDF", PDF),
@@ -168,7 +175,8 @@ def ending_of(name: str) -> str:
     name = name.casefold()
     if "?" in name:  # a mirror of a site keeps the query: index.php?id=3
         name = name.partition("?")[0]
-    name = name.removesuffix(".gz")
+    for packed in PACKED_ENDINGS:
+        name = name.removesuffix(packed)
     dot = name.rfind(".")
     return name[dot:] if dot > 0 else ""
 
@@ -232,10 +240,10 @@ def read_input(opener: Opener, formats: FormatTable) -> Documents:
         BombError: Compressed data unpacks to more than any plausible text.
     """
     head, stream = take_head(opener.stream)
-    packed: list[Gunzip] = []
-    while head.startswith(_GZIP) and len(packed) < _MAX_LAYERS:
-        packed.append(Gunzip(stream))
-        head, stream = take_head(packed[-1])
+    packed: list[Gunzip | Unpacked] = []
+    while len(packed) < _MAX_LAYERS and (layer := unpacked(head, stream)) is not None:
+        packed.append(layer)
+        head, stream = take_head(layer)
     named = formats.of_name(opener.name)
     opener.is_plain = not packed
     if not head:
@@ -260,7 +268,9 @@ def read_input(opener: Opener, formats: FormatTable) -> Documents:
                 yield from _read(opener, chosen, stream)
     for layer in packed:
         if layer.fault:
-            opener.notice("gzip data ends early", f"{layer.fault}; what could be read is kept")
+            opener.notice(
+                f"{layer.name} data ends early", f"{layer.fault}; what could be read is kept"
+            )
 
 
 def _read(opener: Opener, format_: SourceFormat, stream: Rewound) -> Documents:

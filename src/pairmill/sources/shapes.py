@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["blocks_text", "is_by_language", "table_rows", "unwrap", "unwrap_any"]
+__all__ = ["blocks_text", "is_by_language", "recast", "table_rows", "unwrap", "unwrap_any"]
 
 _LISTS = (
     "artifact_data", "data", "documents", "articles", "records", "rows", "items", "posts",
@@ -30,7 +30,9 @@ _LEAST_TEXT = 80  # characters on average of the values of a map from a name to 
 _BLOCK_LISTS = ("blocks", "content", "sections", "paragraphs", "children", "elements", "body",
                 "items", "nodes", "results", "cells", "text", "rich_text", "root", "doc", "data",
                 "document")  # fmt: skip
-_BLOCK_TEXTS = ("text", "content", "plain_text", "body", "value", "paragraph", "caption", "code")
+_BLOCK_TEXTS = (
+    *("text", "content", "plain_text", "body", "value", "paragraph", "caption", "code", "context"),
+)
 _BLOCK_TITLES = ("heading", "title", "header")
 _CODE_TYPES = frozenset(("code", "code_block", "codeblock", "pre"))
 _LIST_TYPES = frozenset(
@@ -41,6 +43,9 @@ _INLINE_TYPES = frozenset(
      "hashtag", "underline", "strikethrough", "span", "equation")
 )  # fmt: skip
 _MAX_BLOCK_DEPTH = 12
+_BOXES = frozenset(("*", "s", "m", "l", "stringvalue", "mapvalue", "arrayvalue", "storage", "view"))
+_NAMES_OF_TEXT = frozenset(("cooked", "extract", "context", "contents", "story_text"))
+_TYPE_SUFFIX = re.compile(r"(?<=[a-z])_(?:txt|text|t|s|ss|html)(?:_[a-z]{2})?")
 _HEADING_TYPES = {"heading_1": 1, "heading_2": 2, "heading_3": 3, "h1": 1, "h2": 2, "h3": 3}
 
 
@@ -120,6 +125,38 @@ def unwrap_any(
         held = [record for record in held if has_text(record)]
         best = held if len(held) > len(best) else best
     return best
+
+
+def recast(value: Any, depth: int = 0) -> Any:
+    """Return a value as others would write it: out of boxes that name its type, by usual names.
+
+    Such as DynamoDB and Firestore write (``{"S": ...}``, ``{"stringValue": ...}``), Solr
+    (``content_txt``, lists of one), MediaWiki (``{"*": ...}``), Confluence (``storage``), feeds
+    (``{"type": ..., "value": ...}``), Contentful (``nodeType``), Discourse (``cooked``).
+    """
+    if depth > _MAX_BLOCK_DEPTH:
+        return value
+    if isinstance(value, list):
+        found = [recast(one, depth + 1) for one in value]
+        return found[0] if len(found) == 1 and isinstance(found[0], str) else found
+    if not isinstance(value, dict):
+        return value
+    lower: dict[str, Any] = {}
+    for name, one in value.items():
+        lower.setdefault(str(name).casefold(), one)
+    text = lower.get("value")
+    is_typed = bool(lower.keys() & {"type", "representation"}) and "content" not in lower
+    if isinstance(text, str) and is_typed:
+        return text
+    if len(lower) == 1 and (box := next(iter(lower))) in _BOXES:
+        return recast(lower[box], depth + 1)
+    named = {
+        "type" if name == "nodetype" else _TYPE_SUFFIX.sub("", name): recast(one, depth + 1)
+        for name, one in lower.items()
+    }
+    for name in _NAMES_OF_TEXT & named.keys():
+        named.setdefault("text", named.pop(name))
+    return named
 
 
 def is_by_language(value: dict[str, Any]) -> bool:
@@ -230,7 +267,8 @@ def _is_inline(value: Any) -> bool:
 def _inline(value: Any) -> str:
     if isinstance(value, str):
         return value
-    text = value.get("plain_text") or value.get("text") or value.get("content") or ""
+    names = ("plain_text", "text", "content", "value")
+    text = next((value[name] for name in names if value.get(name)), "")
     if isinstance(text, dict):
         text = text.get("content") or ""
     return text if isinstance(text, str) else ""

@@ -1,12 +1,14 @@
-"""Byte streams: plain files, gzip with a cap, UTF-16, standard input.
+"""Byte streams: plain files, compressed files with a cap, UTF-16, standard input.
 
 ``read(size)`` of each returns at most ``size`` bytes, and none only at the end.
 """
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import errno
+import lzma
 import os
 import select
 import stat
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BLOCK_BYTES",
+    "PACKED_ENDINGS",
     "BombError",
     "Gunzip",
     "Piped",
@@ -28,8 +31,10 @@ __all__ = [
     "Rewound",
     "Source",
     "Stream",
+    "Unpacked",
     "open_regular",
     "take_head",
+    "unpacked",
 ]
 
 BLOCK_BYTES = 2**18
@@ -37,10 +42,19 @@ _HEAD_BYTES = 2**16
 _MAX_RATIO = 200  # text shrinks by 3 to 10; zeros by 1,000
 _RATIO_FROM_BYTES = 10 * 2**20  # small files may be as regular as they like
 _ZLIB_GZIP = 31  # wbits: gzip header and trailer expected
+_MOST_LZMA_BYTES = 2**28  # of memory; xz -9 takes 65 MiB to unpack
+PACKED_ENDINGS = (".gz", ".bz2", ".xz")
+"""Endings of a file that is packed and nothing else, behind those of what it holds."""
 
 
 class BombError(InputError):
-    """Compressed data that exceeds any plausible text."""
+    """Compressed data that exceeds any plausible text.
+
+    Attributes:
+        packed: The name of the compression.
+    """
+
+    packed = "gzip"
 
 
 class Stream(Protocol):
@@ -112,6 +126,7 @@ class Gunzip:
     """The content of gzip data with one or more members, at most one block at a time.
 
     Attributes:
+        name: The name of the compression.
         fault: Why it ended early (``truncated``, ``damaged``), or empty. The data before is valid.
     """
 
@@ -121,6 +136,7 @@ class Gunzip:
         self._input = b""
         self._bytes_in = 0
         self._bytes_out = 0
+        self.name = "gzip"
         self.fault = ""
 
     def read(self, size: int, /) -> bytes:
@@ -163,10 +179,79 @@ class Gunzip:
 
     def _counted(self, block: bytes) -> bytes:
         self._bytes_out += len(block)
-        used = self._bytes_in - len(self._input)
-        if self._bytes_out > _RATIO_FROM_BYTES and self._bytes_out > _MAX_RATIO * used:
-            raise BombError(f"grows beyond {_MAX_RATIO} times its size")
+        _check_ratio(self.name, self._bytes_in - len(self._input), self._bytes_out)
         return block
+
+
+class Unpacked:
+    """The content of bzip2 or xz data with one or more members, at most one block at a time.
+
+    Attributes:
+        name: The name of the compression.
+        fault: Why it ended early (``truncated``, ``damaged``), or empty. The data before is valid.
+    """
+
+    def __init__(self, packed: Stream, name: str, begin: Callable[[], Any]) -> None:
+        self._packed = packed
+        self._begin = begin
+        self._unpacker = begin()
+        self._rest = b""  # of what was read, behind the end of a member
+        self._bytes_in = 0
+        self._bytes_out = 0
+        self.name = name
+        self.fault = ""
+
+    def read(self, size: int, /) -> bytes:
+        """Return unpacked bytes.
+
+        Raises:
+            BombError: More than 10 MiB came out, and more than 200 times of what went in.
+        """
+        while not self.fault:
+            if self._unpacker.eof:
+                self._rest = self._unpacker.unused_data or self._packed.read(BLOCK_BYTES)
+                if not self._rest.strip(b"\0"):
+                    return b""
+                self._unpacker = self._begin()
+            given = b""
+            if self._unpacker.needs_input:
+                given, self._rest = self._rest or self._packed.read(BLOCK_BYTES), b""
+                self._bytes_in += len(given)
+                if not given:
+                    self.fault = "truncated"
+                    return b""
+            try:
+                block: bytes = self._unpacker.decompress(given, size)
+            except (OSError, EOFError, lzma.LZMAError):
+                self.fault = "damaged"
+                return b""
+            if block:
+                self._bytes_out += len(block)
+                _check_ratio(self.name, self._bytes_in, self._bytes_out)
+                return block
+        return b""
+
+
+def unpacked(head: bytes, stream: Stream) -> Gunzip | Unpacked | None:
+    """Return a stream of the unpacked content, or None if the data is not compressed."""
+    if head.startswith(b"\x1f\x8b"):
+        return Gunzip(stream)
+    if head.startswith(b"BZh") and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90"):
+        return Unpacked(stream, "bzip2", bz2.BZ2Decompressor)
+    if head.startswith(b"\xfd7zXZ\0"):
+        return Unpacked(stream, "xz", _begin_xz)
+    return None
+
+
+def _begin_xz() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MOST_LZMA_BYTES)
+
+
+def _check_ratio(name: str, bytes_in: int, bytes_out: int) -> None:
+    if bytes_out > _RATIO_FROM_BYTES and bytes_out > _MAX_RATIO * bytes_in:
+        error = BombError(f"grows beyond {_MAX_RATIO} times its size")
+        error.packed = name
+        raise error
 
 
 class Recoded:

@@ -15,6 +15,7 @@ from pairmill.sources.encodings import decode
 from pairmill.sources.markdown import (
     dissolve_boxes,
     first_heading,
+    imports_components,
     resolve_templates,
     split_front_matter,
     was_cut_alike,
@@ -59,9 +60,11 @@ def _read(opener: Opener, *, is_markdown: bool) -> Documents:
         return
     facts, rest = split_front_matter(text, json_too=is_markdown)
     plain = body = rest
+    is_mdx = is_named = False
     if is_markdown:
         plain = body = dissolve_boxes(rest)
-        is_mdx = opener.name.casefold().endswith((".mdx", ".astro"))
+        is_named = opener.name.casefold().endswith((".mdx", ".astro"))
+        is_mdx = is_named or imports_components(rest)
         body = resolve_templates(body, facts, is_mdx=is_mdx)
     yield Document(
         id=facts.id or digest(text),
@@ -71,7 +74,7 @@ def _read(opener: Opener, *, is_markdown: bool) -> Documents:
         author=facts.author,
         url=facts.url,
         language=facts.language,
-        since=_since(text, rest, plain, body),
+        since=_BOXES_SINCE if is_mdx and not is_named else _since(text, rest, plain, body),
         date=facts.date,
         license=facts.license,
     )

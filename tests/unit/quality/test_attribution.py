@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from pairmill.quality.attribution import Attribution, attribute
+from pairmill.quality.attribution import Attribution, attribute, why_not
 
 _WORDS = (
     "the of and to in that it is was I for on you he be with as by at have are not this but had "
@@ -99,3 +99,13 @@ def test_with_too_little_it_says_nothing(authors: int, documents: int, words: in
         for author, texts in answers.items()
     }
     assert attribute(few, cut) is None
+
+
+def test_what_is_missing_for_a_figure_is_said() -> None:
+    long = "word " * 200
+    texts = {"Ann": {"a": long, "b": long}, "Bob": {"c": long}}
+    assert why_not({}, {}) == "no document names its author"
+    assert why_not(texts, {}) == "1 of 2 authors with 2 documents or more"
+    texts["Bob"]["d"] = long
+    assert why_not(texts, {"Ann": {"a": "too short"}}) == "no document has 150 words of answers"
+    assert why_not(texts, {"Ann": {"a": long}}) == ""

@@ -12,9 +12,8 @@ from tests.unit.recipes.test_judge import PAIRS, KnowingJudge
 from tests.unit.recipes.test_verify import ScriptedVerifier
 
 from pairmill.recipes.answers import AnswerModel
-from pairmill.recipes.controls import Controls
+from pairmill.recipes.controls import ENOUGH, FAULTS, Controls
 from pairmill.recipes.judge import Ratings, make_judge
-from pairmill.recipes.planted_faults import ENOUGH, FAULTS
 from pairmill.recipes.recipe import NullContext
 from pairmill.recipes.verify import make_verifier
 from pairmill.records import Prompt, Sampling, Template

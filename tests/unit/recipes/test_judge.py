@@ -11,11 +11,10 @@ from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, re
 
 from pairmill.events import Notice, PairJudged
 from pairmill.recipes.answers import AnswerModel, json_schema
-from pairmill.recipes.judge import Judge, Rating, Ratings, make_judge
-from pairmill.recipes.patience import MOST_MISSED
-from pairmill.recipes.planted_faults import (
+from pairmill.recipes.controls import (
     ENOUGH,
     FAULTS,
+    MOST_MISSED,
     add_foreign_sentence,
     cut,
     faulty_replies,
@@ -23,6 +22,7 @@ from pairmill.recipes.planted_faults import (
     swap,
     wrong_number,
 )
+from pairmill.recipes.judge import Judge, Rating, Ratings, make_judge
 from pairmill.recipes.registry import make_recipe
 from pairmill.records import Alternative, Chunk, Pair, Request
 

@@ -11,8 +11,7 @@ from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, re
 from pairmill.events import Notice, PairVerified, SentenceTried
 from pairmill.quality.trust import parse_figures, verdicts
 from pairmill.recipes.answers import AnswerModel
-from pairmill.recipes.patience import MOST_MISSED
-from pairmill.recipes.planted_faults import ENOUGH, SENTENCE_FAULTS
+from pairmill.recipes.controls import ENOUGH, MOST_MISSED, SENTENCE_FAULTS
 from pairmill.recipes.prompts import CLOSE, OPEN
 from pairmill.recipes.registry import make_recipe
 from pairmill.recipes.verify import Verifier, make_verifier

@@ -8,6 +8,7 @@ from pairmill.sources.fences import fenced_ranges, part_long_blocks
 from pairmill.sources.markdown import (
     FrontMatter,
     dissolve_boxes,
+    imports_components,
     resolve_templates,
     split_front_matter,
 )
@@ -177,3 +178,10 @@ def test_title_blocks_of_pandoc_are_front_matter(text: str, facts: FrontMatter) 
 def test_raw_liquid_is_what_it_says() -> None:
     text = "{% raw %}{{ kept }} {% tag %}{% endraw %} and {{ gone }}"
     assert resolve_templates(text, FrontMatter()) == "{{ kept }} {% tag %} and "
+
+
+def test_markdown_that_imports_components_is_mdx_whatever_its_name() -> None:
+    text = 'import Tabs from "@theme/Tabs";\n\n# Mill\n\n<Tabs>\n\nIt grinds.\n\n</Tabs>\n'
+    assert imports_components(text)
+    assert not imports_components(f"It is:\n\n```js\n{text}```\n")
+    assert not imports_components('import x from "y"\n\nNo component at all.\n')

@@ -330,3 +330,47 @@ def test_a_menu_in_a_layout_of_nested_tables_is_left_out() -> None:
     assert "Home" not in text
     assert text.count(PROSE.strip()) == 2
     assert text.endswith("| Year | Grain |\n| --- | --- |\n| 1901 | 30 t |")
+
+
+_LISTING = ["def f(x):", "", "    if x:", "        return 1"]
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<div class="fragment">{}</div>'.format(
+            "".join(
+                f'<div class="line"><span class="lineno">{n:5}</span>&#160;{line.replace(" ", "&#160;")}</div>'
+                for n, line in enumerate(_LISTING)
+            )
+        ),
+        '<div class="syntaxhighlighter"><table><tr><td class="gutter"><div>1</div><div>2</div></td>'
+        '<td class="code"><div class="container">{}</div></td></tr></table></div>'.format(
+            "".join(
+                f'<div class="line"><code>{"&nbsp;" * (len(line) - len(line.lstrip()))}</code>'
+                f'<code class="plain">{line.lstrip() or "&nbsp;"}</code></div>'
+                for line in _LISTING
+            )
+        ),
+        '<table class="js-file-line-container">{}</table>'.format(
+            "".join(
+                f'<tr><td class="blob-num" data-line-number="{n}"></td>'
+                f'<td class="blob-code js-file-line">{line}\n</td></tr>'
+                for n, line in enumerate(_LISTING)
+            )
+        ),
+        '<table class="crayon-table"><tr><td class="crayon-nums"><div>1</div><div>2</div></td>'
+        '<td class="crayon-code"><div class="crayon-pre">{}</div></td></tr></table>'.format(
+            "".join(
+                f'<div class="crayon-line">{line.replace(" ", "&nbsp;") or "&nbsp;"}</div>'
+                for line in _LISTING
+            )
+        ),
+    ],
+    ids=["Doxygen", "SyntaxHighlighter", "gist", "Crayon"],
+)
+def test_code_whose_lines_are_elements_keeps_them(html: str) -> None:
+    fence, *lines, end = _text(html).split("\n")
+    assert lines == _LISTING
+    assert fence.startswith("```")
+    assert end == "```"

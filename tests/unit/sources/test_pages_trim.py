@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from pairmill.sources.pages.article import extract_text
@@ -125,3 +127,10 @@ def test_a_box_beside_the_text_keeps_its_code() -> None:
 def test_the_link_to_the_rest_of_an_excerpt_goes() -> None:
     post = f"<article><h3>Mills</h3>May 1, 2019 - <p>{SENTENCE * 3}</p><a href=/m>Continue reading »</a></article>"
     assert "Continue" not in _text(f"<main>{post * 3}</main>")
+
+
+def test_the_text_that_linked_data_holds_is_read_where_the_page_has_no_other() -> None:
+    data = json.dumps({"@type": "NewsArticle", "articleBody": SENTENCE * 5})
+    script = f"<script type='application/ld+json'>{data}</script>"
+    assert _text(f"<div id=app>Loading</div>{script}") == (SENTENCE * 5).strip()
+    assert _text(f"<div id=app><h1>M</h1>{PROSE}</div>{script}").count(SENTENCE.strip()) == 12

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import random
 from typing import TYPE_CHECKING
 
@@ -99,3 +101,37 @@ def test_front_matter_and_first_heading_give_the_title(read: Callable[..., Read]
     (plain,) = read("c.md", b"---\nno fields here\n---\nBody.").documents
     assert plain.text.startswith("---")
     assert plain.title is None
+
+
+_PACKERS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "bz2": ("bzip2", bz2.compress),
+    "xz": ("xz", lzma.compress),
+}
+
+
+@pytest.mark.parametrize("ending", _PACKERS)
+def test_bzip2_and_xz_are_read_like_gzip(read: Callable[..., Read], ending: str) -> None:
+    name, pack = _PACKERS[ending]
+    lines = [
+        b'{"text": "line %d of %d, %s"}\n' % (n, n * n, b"and more " * 60) for n in range(4000)
+    ]
+    packed = pack(b"".join(lines))
+    two = read(f"a.jsonl.{ending}", pack(lines[0]) + pack(lines[1]) + bytes(4))
+    assert len(two.documents) == 2
+    assert read("-", pack(lines[0])).documents
+    cut = read(f"a.jsonl.{ending}", packed[: len(packed) // 2])
+    assert 100 < len(cut.documents) < 4000
+    assert cut.notices == [f"{name} data ends early"]
+    spoilt = read(f"a.jsonl.{ending}", packed[:-400] + bytes(400))
+    assert spoilt.notices == [f"{name} data ends early"]
+    bomb = pack(b"x" * (32 * 2**20))
+    assert read(f"a.txt.{ending}", bomb).skips == [(f"a.txt.{ending}", f"{name} bomb")]
+
+
+@pytest.mark.parametrize(
+    "data", [b"%!PS-Adobe-3.0\n/Times-Roman findfont\n", b"[Script Info]\nTitle: x\n"]
+)
+def test_programs_of_printers_and_styled_subtitles_are_no_text(
+    read: Callable[..., Read], data: bytes
+) -> None:
+    assert read("a.txt", data * 9).skips == [("a.txt", "not text")]

@@ -229,3 +229,43 @@ def test_records_are_found_in_tables_and_wrappers_of_any_name(
 )
 def test_lists_of_a_record_are_no_table(read: Callable[..., Read], data: Any) -> None:
     assert len(read("a.json", json.dumps(data).encode(), min_words=1).documents) == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"response": {"docs": [{"title_t": ["T"], "content_txt_en": [A]}, {"body_s": B}]}},
+        {"entries": [{"content": [{"type": "text/html", "value": it}]} for it in (A, B)]},
+        {"post_stream": {"posts": [{"cooked": A}, {"cooked": B}]}, "slug": "m"},
+        {"query": {"pages": {"1": {"extract": A}, "2": {"extract": B}}}},
+        {"documents": [{"fields": {"text": {"stringValue": A}}}, {"fields": {"text": B}}]},
+        {
+            "results": [
+                {"body": {"storage": {"value": A, "representation": "storage"}}},
+                {"body": B},
+            ]
+        },
+        {"Items": [{"Text": {"S": A}}, {"Text": {"S": B}}]},
+    ],
+)
+def test_records_of_databases_and_services_are_unboxed(
+    read: Callable[..., Read], data: Any
+) -> None:
+    result = read("a.json", json.dumps(data).encode())
+    assert result.texts == [A, B]
+    assert result.documents[0].since == 4
+
+
+def test_rich_text_that_names_its_nodes_otherwise_is_text(read: Callable[..., Read]) -> None:
+    nodes = [
+        {"nodeType": "paragraph", "content": [{"nodeType": "text", "value": it}]} for it in (A, B)
+    ]
+    data = {"fields": {"title": "T", "body": {"nodeType": "document", "content": nodes}}}
+    result = read("a.json", json.dumps(data).encode())
+    assert [text.split("\n\n") for text in result.texts] == [[A.strip(), B.strip()]]
+    assert result.documents[0].title == "T"
+
+
+def test_lines_that_end_as_on_old_macs_are_records(read: Callable[..., Read]) -> None:
+    lines = "\r".join(json.dumps({"text": text}) for text in (A, B))
+    assert read("a.jsonl", lines.encode()).texts == [A, B]

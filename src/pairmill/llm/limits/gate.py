@@ -276,7 +276,7 @@ class Gate:
         """Seconds until a call fits all limits at once; inf if it needs another one to end."""
         pause = self.control.pause
         if now >= self._share_until:
-            return math.inf  # `set_share` goes on
+            return math.inf  # `set_share` resumes
         if now < pause.until or not self._breaker.is_closed:
             hold_s = self._hold_s(now)
             if hold_s > 0.0:

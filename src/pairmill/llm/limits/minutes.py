@@ -26,7 +26,7 @@ _SHORTS = 20  # shorter spells in a row, until it is not thought to any more
 _SOON = 2  # long ones in a row that came too soon, until they are thought to be waves
 _APART_S = 45.0  # between two of them, at least; in a shorter time no minute ends twice
 _FULL = 0.95  # of a minute's calls: below, nothing is refused for the quota's sake
-_FADE = 0.9  # in a minute, of the fullest one of late
+_FADE = 0.9  # per minute, of the fullest recent one
 _KNOWN, _KNOWN_SHARE = 3, 0.01  # refusals of half a second, beyond which others are still to come
 _MEMORY, _PRIOR = 1000.0, 50.0  # calls over which noise is averaged, and that speak for none
 _STALE_S, _STALE_SINGLES = 180.0, 8  # so long and often refused, and no minute ended: there is none
@@ -59,10 +59,10 @@ class MinuteWatch:
         self._short_in_row = _SHORTS
         self._long_at = float("-inf")  # when calls last flowed again after a long spell
         self._soon = 0
-        self._doubts = 1.0  # times as long and often as usual, until there is no minute
+        self._doubts = 1.0  # factor on duration and count, until minutes are ruled out
         self._told_s = 0.0  # the wait that was asked for when calls were last blocked
         self._full_at = 0.0  # when nothing was taken yet, last
-        self._fullest = 0.0  # calls of the fullest minute of late
+        self._fullest = 0.0  # calls in the fullest recent minute
         self._calls = self._refused = 0.0  # while no minute was full
         self._refused_then = 0
         self._singles = 0  # since calls last flowed again after a long spell

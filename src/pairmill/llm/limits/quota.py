@@ -66,7 +66,7 @@ _COUNTED = 0.9  # of the limit; with nothing left and less than that counted, th
 _MINUTE_S = 60.0
 _PATIENCE_S = 75.0  # of full use with much left, until a milder count is tried; doubles each time
 _LEFT = {"reserved": 0.15, "reconciled": 0.01}  # of the limit: much, by this belief
-_OF_HELD = 0.5  # a milder count would leave all that is held; half of it is no chance
+_OF_HELD = 0.5  # a more lenient count would leave all that is held; half of it is no coincidence
 
 Amounts = tuple[float, float, float, float, float]
 """Requests, input, output and all tokens of a call, by ``Unit``; then, at ``HELD``, the tokens that
@@ -82,7 +82,7 @@ class Charge(StrEnum):
 
     ACTUAL = "actual"  # what was used, as ``usage`` says
     RECONCILED = "reconciled"  # prompt and max_tokens while under way, then what was used
-    RESERVED = "reserved"  # prompt and max_tokens, for good
+    RESERVED = "reserved"  # prompt and max_tokens, never returned
 
 
 class Cost(Struct, frozen=True):

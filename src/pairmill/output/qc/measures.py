@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from pairmill.output.qc.general import find_cut_end, find_leftovers, find_pointer, find_refused
-from pairmill.output.qc.tasks import is_arithmetic, is_code, names_language
+from pairmill.output.qc.general import (
+    find_cut_end,
+    find_leftovers,
+    find_pointer,
+    find_refused,
+    is_arithmetic,
+    is_code,
+    names_language,
+)
 from pairmill.output.qc.variety import (
     Hit,
     Profile,

@@ -326,7 +326,7 @@ def _skipped(unchecked: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(f"{', '.join(keys)}: {reason}" for reason, keys in by_reason.items())
 
 
-WIDTH = 120  # where there is no terminal
+WIDTH = 120  # columns, if there is no terminal
 _EVERY_S = 5.0
 
 

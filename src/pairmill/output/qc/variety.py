@@ -11,7 +11,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from pairmill.output.qc.tasks import languages_named
+from pairmill.output.qc.general import languages_named
 from pairmill.quality.duplicates import Item, find_alike, find_duplicates, group, jaccard, shingles
 from pairmill.quality.text import is_spaceless, words
 from pairmill.quality.thresholds import LEAST_JACCARD

@@ -1,4 +1,4 @@
-"""Converts one page to its article: the text as Markdown, and the page's metadata."""
+"""Extracts the article of one page: its text as Markdown, and the page's metadata."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pairmill.sources.characters import strip_surrogates
 from pairmill.sources.encodings import declared_in_page, decode
 from pairmill.sources.notes import Article
 from pairmill.sources.pages.content import find_article
-from pairmill.sources.pages.facts import read_facts
+from pairmill.sources.pages.facts import read_facts, stated_text
 from pairmill.sources.pages.markdown import render
 from pairmill.sources.pages.tree import parse_page
 
@@ -19,9 +19,9 @@ _MORE = 2
 
 
 def extract(page: bytes) -> list[Article]:
-    """Return the article of a page, in whatever encoding; an empty text where it has none.
+    """Return the article of a page in any encoding; the text is empty if there is none.
 
-    Nothing in here is bounded in time: it runs in a process that `Extractors` may end.
+    Has no time limit of its own: it runs in a process that `Extractors` may kill.
     """
     decoded = decode(page, declared_in_page(page))
     if decoded is None:
@@ -31,7 +31,7 @@ def extract(page: bytes) -> list[Article]:
 
 
 def extract_text(text: str) -> Article:
-    """Return the article of a page that is decoded."""
+    """Return the article of a decoded page."""
     page = parse_page(text)
     if page is None:
         return Article("")
@@ -42,12 +42,15 @@ def extract_text(text: str) -> Article:
         again = render(find_article(page.body, strict=False)) if page else ""
         if len(again) > _MORE * len(found):
             found = again
+        stated = stated_text(page) if page else ""
+        if len(stated) > max(_FEW_CHARS, _MORE * len(found)):
+            found = stated
     title, author, url, language, license = map(_clean, facts)  # noqa: A001 (its name)
     return Article(strip_surrogates(found), title, author, url, language, license=license)
 
 
 def extract_fragment(text: str) -> str:
-    """Return all of a fragment as Markdown: it holds nothing but an article."""
+    """Return a whole fragment, which contains only an article, as Markdown."""
     is_page = "<body" in text[:20_000].lower()
     page = parse_page(text if is_page else f"<html><body>{text}</body></html>")
     return strip_surrogates(render(page.body.kids)) if page else ""

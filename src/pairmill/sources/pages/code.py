@@ -1,4 +1,4 @@
-"""Code in pages: the author's lines unchanged, without line numbers."""
+"""Code blocks of pages: the author's lines unchanged, without line numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pairmill.sources.pages.tree import Node
 __all__ = ["code_in", "fenced", "is_code", "language_of"]
 
 _GUTTER = re.compile(
-    r"(?:^|[\s_-])(?:line-?nos?|line-?numbers?|linenumbers?-rows|gutter|gl|lnt|ln|ln-num|hljs-ln-"
+    r"(?:^|[\s_-])(?:line-?nos?|line-?numbers?|linenumbers?-rows|gutter|nums|crayon-nums(?:-content)?|gl|lnt|ln|ln-num|hljs-ln-"
     r"n|hljs-ln-numbers|blob-num|rouge-gutter|number-line|code-line-number|css-lineno|linenodiv"
     r"|react-syntax-highlighter-line-number|headerlink|copy(?:-btn|-button|btn)?|clipboard)(?=$|\s)"
 )
@@ -212,7 +212,13 @@ _LANGUAGES = frozenset(
         "gherkin",
     ]
 )
+_LINE_OF = re.compile(r"(?:^|[\s-])(?:code-?)?line(?=$|\s)")
+_CODE_BOX = re.compile(
+    r"(?:^|[\s_-])(?:fragment|code|crayon|highlight|syntax\w*|source\w*)(?=$|[\s_-])"
+)
+_BLANK = re.compile(r"^[ \xa0]+$", re.MULTILINE)
 _LINES = frozenset(("tr", "div", "li", "p"))  # elements that are a line of code each
+_LEAST_LINES = 2
 _ABOVE = 3  # elements around a <pre> whose class may name the language
 
 
@@ -223,29 +229,36 @@ def is_code(node: Node) -> bool:
         return True
     if tag == "table":
         return _is_code_table(node)
+    if tag == "div":
+        return node.has_blocks and _is_box_of_lines(node)
     if tag == "code" and node.has_blocks is False and any(True for _ in _breaks(node)):
         return True
     return tag == "code" and bool(_NAMED.search(node.names)) and "\n" in node.text().strip()
 
 
 def code_in(node: Node) -> str:
-    """Return the lines of a block of code, each with its indentation; no blank ones at the end."""
+    """Return the lines of a code block with their indentation, without trailing blank lines."""
     parts: list[str] = []
-    _gather(node, parts, lines=_are_lines(node))
+    lines = _are_lines(node)
+    _gather(node, parts, lines=lines)
     code = "".join(parts).replace("\r\n", "\n").replace("\r", "\n")
+    if lines:
+        code = _BLANK.sub("", code).replace("\xa0", " ")
+        if node.tag == "div" and all(line[:1] in ("", " ") for line in code.split("\n")):
+            code = "\n".join(line[1:] for line in code.split("\n"))  # it parts code and numbers
     code = code.removeprefix("\n")  # as a browser does
     return code.removesuffix("\n")
 
 
 def fenced(code: str, language: str) -> str:
-    """Return a code block in Markdown; its fence is longer than any in the code."""
+    """Return a Markdown code block whose fence is longer than any in the code."""
     longest = max((len(run) for run in re.findall(r"`{3,}", code)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}{language}\n{code}\n{fence}"
 
 
 def language_of(node: Node) -> str:
-    """Return the language that a page names for a block of code; empty if it names none."""
+    """Return the language that a page states for a code block; empty if it states none."""
     inner = [kid for kid in node.kids if isinstance(kid, Node) and kid.tag == "code"]
     near = [node, *inner]
     if node.tag == "table":
@@ -283,7 +296,7 @@ def _breaks(node: Node) -> list[Node]:
 
 
 def _are_lines(node: Node) -> bool:
-    """Return whether each block element is a line of code: else the text has the line ends."""
+    """Return whether each block element is a line of code, instead of text with line ends."""
     if node.tag == "table":
         rows = [kid for kid in node.nodes() if kid.tag == "tr"]
         cells = [kid for kid in node.nodes() if kid.tag == "td"]
@@ -309,16 +322,17 @@ def _gather(node: Node, parts: list[str], *, lines: bool) -> None:
             _end_line(parts)
             before = len(parts)
             _gather(kid, parts, lines=lines)
-            if tag == "tr" or len(parts) == before:
+            row = "".join(parts[before:])
+            if not row.strip():
+                parts[before:] = ["\n"]
+            elif not row.endswith("\n"):
                 parts.append("\n")
-            else:
-                _end_line(parts)
         else:
             _gather(kid, parts, lines=lines)
 
 
 def _holds_code(node: Node) -> bool:
-    """Return whether an element with a gutter's name holds more than numbers and signs."""
+    """Return whether an element named as a gutter contains more than numbers and signs."""
     return bool(re.search(r"[^\W\d_]{2}", node.text())) and "copy" not in node.names
 
 
@@ -334,8 +348,18 @@ def _is_gutter(cell: Node) -> bool:
     return bool(cell.get("data-line-number")) and not cell.text().strip()
 
 
+def _is_box_of_lines(box: Node) -> bool:
+    """Return whether an element is a listing whose lines are elements, as Doxygen writes them."""
+    if not _CODE_BOX.search(box.names):
+        return False
+    lines = [kid for kid in box.kids if isinstance(kid, Node)]
+    return len(lines) >= _LEAST_LINES and all(
+        not it.has_blocks and bool(_LINE_OF.search(it.names)) for it in lines
+    )
+
+
 def _is_code_table(table: Node) -> bool:
-    """Tell a table of line numbers and code from one of data."""
+    """Distinguish a table of line numbers and code from a data table."""
     cells = [node for node in table.nodes() if node.tag in ("td", "th")]
     if not cells:
         return False

@@ -1,7 +1,7 @@
 """Finds the article in a page: removes what is around it, then what is within it.
 
-Steps: drop elements with telling names (navigation, shares, comments ...), unless they contain most
-of the page; choose the container, by the page's markup or by where its paragraphs are; drop the
+Steps: drop elements with typical names (navigation, shares, comments ...) unless they contain most
+of the page; choose the container by the page's markup or the position of its paragraphs; drop the
 remaining lists of links in it.
 """
 
@@ -46,11 +46,11 @@ _LEAST_LEAD = 60  # of a heading that is a lead
 
 
 def find_article(body: Node, *, strict: bool = True) -> list[Node | str]:
-    """Return the nodes that are the article; the tree below ``body`` is changed by it.
+    """Return the nodes of the article; the tree below ``body`` is modified.
 
     Args:
-        body: A page as it was parsed.
-        strict: Whether names decide; else only tags do, for pages that name things oddly.
+        body: The parsed page.
+        strict: Whether names count; otherwise only tags do, for pages with odd names.
     """
     if not body.chars:
         return []
@@ -90,20 +90,20 @@ def _prune(node: Node, total: int, large: list[Node], *, strict: bool) -> None:
 
 
 def _is_tab_bar(node: Node) -> bool:
-    """Return whether an element holds nothing but the labels of tabs."""
+    """Return whether an element contains only labels of tabs."""
     kids = [kid for kid in node.kids if not isinstance(kid, str) or not kid.isspace()]
     return len(kids) > 1 and all(isinstance(kid, Node) and kid.tag == "label" for kid in kids)
 
 
 def _is_enough(rest: int, node: Node) -> bool:
-    """Return whether so much text is left that even the most of a page may go for its name."""
+    """Return whether enough text is left to drop even most of a page because of its name."""
     if noise.COMMENTS.search(node.names):
         return rest > _ENOUGH_BESIDE_COMMENTS
     return rest > max(_ENOUGH, _RIGHT_REST * node.good) and node.find("h1") is None
 
 
 def _noise(node: Node, *, strict: bool) -> float:
-    """Return up to which share of the page's text an element may go for its name; 0: it stays."""
+    """Return the largest share of the page's text that may be dropped for this name; 0: none."""
     if node.tag in _NEVER_NOISE:
         return 0
     if node.tag in _NOISE_TAGS:
@@ -128,7 +128,7 @@ def _noise_by_name(node: Node) -> float:
 
 
 def _is_text_all_the_same(node: Node) -> bool:
-    """Return whether an element is part of the text in spite of a noisy name."""
+    """Return whether an element is part of the text despite a name that suggests noise."""
     if noise.KEEP.search(node.names) or node.names.startswith(_BLOGGER):
         return True
     if noise.COMMENTS.search(node.names):
@@ -186,7 +186,7 @@ def _is_boxed_text(node: Node) -> bool:
 
 
 def _is_shell(node: Node) -> bool:
-    """Return whether an element holds the page's article and little else: a window it opens in."""
+    """Return whether an element contains the article and little else, like a modal window."""
     article = node.find("article")
     return (
         article is not None
@@ -196,7 +196,7 @@ def _is_shell(node: Node) -> bool:
 
 
 def _is_embedded(node: Node) -> bool:
-    """Return whether an element shows a post of a social network, which the text talks about."""
+    """Return whether an element shows an embedded social network post."""
     quote = node.find("blockquote")
     return quote is not None and 2 * quote.chars > node.chars
 
@@ -215,7 +215,7 @@ def _is_site_header(header: Node) -> bool:
 
 
 def measure(node: Node) -> int:
-    """Note for each element how much running text it holds; return that of this one."""
+    """Record for each element how much running text it contains; return that of this one."""
     good = 0
     run = run_links = 0
     for kid in node.kids:
@@ -242,7 +242,7 @@ def _good_run(chars: int, link_chars: int, tag: str) -> int:
 
 
 def _choose(body: Node, total: int) -> Node:
-    """Return the element that is the article: what is marked, or the least that holds the text."""
+    """Return the article's element: the marked one, or the smallest that contains the text."""
     marked = _marked(body, total)
     node = marked or body
     total = node.good
@@ -281,7 +281,7 @@ def _holds_code(node: Node, but: Node) -> bool:
 
 
 def _marked(body: Node, total: int) -> Node | None:
-    """Return the element that the page itself marks as the article."""
+    """Return the element that the page marks as its article."""
     found: list[tuple[int, Node]] = []
     articles: list[Node] = []
     for node in body.nodes():
@@ -346,9 +346,9 @@ def _is_below(node: Node, above: Node) -> bool:
 
 
 def _opening(container: Node) -> list[Node | str]:
-    """Return what precedes the container and belongs to it: the title, the lead.
+    """Return what precedes the container and belongs to it: title and lead.
 
-    That is what follows the page's ``h1``, and paragraphs right beside the container.
+    That is whatever follows the page's ``h1``, and paragraphs adjacent to the container.
     """
     if container.find("h1") is not None:
         return []

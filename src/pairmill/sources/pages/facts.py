@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +11,7 @@ import orjson
 if TYPE_CHECKING:
     from pairmill.sources.pages.tree import Node, Page
 
-__all__ = ["PageFacts", "plausible_author", "read_facts"]
+__all__ = ["PageFacts", "plausible_author", "read_facts", "stated_text"]
 
 _SPACES = re.compile(r"\s+")
 _PARTING = re.compile(r"\s+[|\u2013\u2014·•»:-]{1,2}\s+|\s*[|»]\s*")
@@ -42,7 +43,7 @@ _ARTICLES = ("article", "posting", "report", "webpage", "newsarticle", "howto", 
 
 
 class PageFacts(NamedTuple):
-    """Metadata of a page; None if it states nothing credible."""
+    """Metadata of a page; None where the page states nothing credible."""
 
     title: str | None
     author: str | None
@@ -52,7 +53,7 @@ class PageFacts(NamedTuple):
 
 
 def read_facts(page: Page) -> PageFacts:
-    """Return what a page's head, its linked data and its marks say."""
+    """Return the metadata from a page's head, its linked data and its markup."""
     metas, links = _head(page.root)
     linked = _linked_data(page.root)
     site = metas.get("og:site_name", "")
@@ -65,8 +66,17 @@ def read_facts(page: Page) -> PageFacts:
     )
 
 
+def stated_text(page: Page) -> str:
+    """Return the article that the page's linked data holds as a whole; empty if it holds none.
+
+    Pages that scripts build may have no other.
+    """
+    text = _linked_data(page.root).get("articleBody")
+    return html.unescape(text).strip() if isinstance(text, str) else ""
+
+
 def plausible_author(text: str, site: str = "") -> str | None:
-    """Return an author's name, without "by"; None if it can be none."""
+    """Return an author's name without "by"; None if it cannot be a name."""
     name = _BY.sub("", _SPACES.sub(" ", text).strip(), count=1).strip(" ,;·|-")
     if not 2 <= len(name) <= _MAX_AUTHOR or _NO_NAME.search(name):  # noqa: PLR2004
         return None
@@ -93,7 +103,7 @@ def _head(root: Any) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _linked_data(root: Any) -> dict[str, Any]:
-    """Return the schema.org object of the article, if the page holds one."""
+    """Return the article's schema.org object, if the page contains one."""
     for script in root.iter("script"):
         if (script.get("type") or "").lower() != "application/ld+json" or not script.text:
             continue

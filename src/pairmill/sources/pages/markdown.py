@@ -1,7 +1,7 @@
 """Converts an article's nodes to Markdown: no escapes, no tags, and code unchanged.
 
-Code is at the left margin wherever it is: indented with the list or the quotation around it, it
-would not be the author's lines any more.
+Code always starts at the left margin: indented with the list or quotation around it, its lines
+would differ from the author's.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Piece(NamedTuple):
 
 
 def render(nodes: Iterable[Node | str]) -> str:
-    """Return the Markdown of some nodes that are one after the other."""
+    """Return the Markdown of consecutive nodes."""
     writer = _Writer()
     writer.add_all(list(nodes))
     return "\n\n".join(_once(writer.finish()))
@@ -72,12 +72,12 @@ def _once(blocks: list[Piece]) -> Iterator[str]:
 
 
 def _names(text: str, code: Piece) -> bool:
-    """Return whether a line says no more than in which language the code below it is."""
+    """Return whether a line only names the language of the code below it."""
     return code.text.startswith(f"```{text.casefold()}\n")
 
 
 def inline_text(node: Node) -> str:
-    """Return the text of an element on one line, without marks."""
+    """Return the text of an element on one line, without markup."""
     parts: list[str] = []
     _inline(node.kids, parts, marks=False)
     return _SPACES.sub(" ", "".join(parts)).strip()
@@ -166,7 +166,7 @@ class _Writer:
             self._put("heading", f"{'#' * HEADINGS[node.tag]} {title}")
 
     def _add_definitions(self, node: Node) -> None:
-        """Terms on lines of their own; what defines them opens with a colon."""
+        """Add terms on separate lines; definitions start with a colon."""
         pending: list[str] = []
         for kid in _members(node, ("dt", "dd")):
             inner = _blocks(kid.kids, marks=self._marks)
@@ -224,7 +224,7 @@ def _blocks(kids: list[Node | str], *, marks: bool = True) -> list[Piece]:
 
 
 def _members(node: Node, tags: tuple[str, ...]) -> Iterable[Node]:
-    """Yield children with the tags, also within a ``div`` that groups them."""
+    """Yield children with these tags, including those inside a grouping ``div``."""
     for kid in node.kids:
         if isinstance(kid, str):
             continue
@@ -235,7 +235,7 @@ def _members(node: Node, tags: tuple[str, ...]) -> Iterable[Node]:
 
 
 def _cells(table: Node) -> Iterable[Node]:
-    """Yield the cells of a table, but not those of tables within it."""
+    """Yield the cells of a table, excluding nested tables."""
     for kid in table.kids:
         if isinstance(kid, str):
             continue
@@ -246,7 +246,7 @@ def _cells(table: Node) -> Iterable[Node]:
 
 
 def _list(node: Node, depth: int = 0) -> str:
-    """Return a list's lines; what is in an item is indented under its text, but for code."""
+    """Return a list's lines; the content of an item is indented under its text, except code."""
     numbered = node.tag == "ol"
     start = node.get("start")
     number = int(start) if start.isdigit() and len(start) < 6 else 1  # noqa: PLR2004
@@ -276,7 +276,7 @@ def _list(node: Node, depth: int = 0) -> str:
 
 
 def _item(marker: str, blocks: list[Piece]) -> tuple[str, bool]:
-    """Return an item's lines, and whether a blank line is before it."""
+    """Return an item's lines, and whether a blank line precedes it."""
     pad = " " * (2 if marker == "- " else min(len(marker), 4))
     first = blocks[0]
     if first.kind in ("code", "table", "heading"):
@@ -297,7 +297,7 @@ def _item(marker: str, blocks: list[Piece]) -> tuple[str, bool]:
 
 
 def _indented(text: str, pad: str) -> str:
-    """Indent lines, but not those of fenced code."""
+    """Indent lines, except fenced code."""
     lines = []
     fence = ""
     for line in text.split("\n"):
@@ -318,7 +318,7 @@ def _prefixed(text: str, mark: str) -> str:
 
 
 def _note_label(item: Node) -> str:
-    """Return the number of a footnote whose text this item is; empty for any other item."""
+    """Return the footnote number if this item is a footnote's text, else an empty string."""
     name = item.get("id")
     match = (
         re.fullmatch(r"(?:user-content-)?(?:fn|footnote|_?ftn)[-:_]?(\w{1,20})", name)
@@ -329,7 +329,7 @@ def _note_label(item: Node) -> str:
 
 
 def _cell_text(cell: Node) -> str:
-    """Return a cell on one line; the items of lists and paragraphs in it part by semicolons."""
+    """Return a cell on one line; lists and paragraphs in it are separated by semicolons."""
     if not cell.has_blocks:
         parts: list[str] = []
         _inline(cell.kids, parts)
@@ -413,7 +413,7 @@ def _code(node: Node) -> str:
 
 
 def _add_marked(node: Node, mark: str, parts: list[str]) -> None:
-    """Add emphasis; its marks go where they would be within a word or around nothing."""
+    """Add emphasis, but not within a word or around nothing."""
     inner: list[str] = []
     _inline(node.kids, inner, marks=True)
     text = "".join(inner)
@@ -429,7 +429,7 @@ def _add_marked(node: Node, mark: str, parts: list[str]) -> None:
 
 
 def _add_raised(node: Node, parts: list[str]) -> None:
-    """Add what is above or below the line: footnotes as Markdown, powers as such."""
+    """Add superscripts and subscripts: footnotes as Markdown, powers unchanged."""
     link = node.find("a")
     text = _SPACES.sub(" ", node.text()).strip()
     if not text:
@@ -456,7 +456,7 @@ def _add_raised(node: Node, parts: list[str]) -> None:
 
 
 def _math(node: Node) -> str:
-    """Return a formula as TeX where the page has it, else as its signs."""
+    """Return a formula as TeX if the page has it, else as plain symbols."""
     for kid in node.nodes():
         if kid.tag == "annotation" and "tex" in kid.get("encoding"):
             return f"${_SPACES.sub(' ', kid.text()).strip()}$"

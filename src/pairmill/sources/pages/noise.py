@@ -1,7 +1,7 @@
 """Names of page parts, and phrases that send readers elsewhere.
 
-Data, and the patterns made of it. Names are matched as whole words of a class, id or role, with
-camel case parted by hyphens; each line of a table is a pattern of its own.
+Data, and patterns made from it. Names are matched as whole words of a class, id or role, with camel
+case split by hyphens; each line of a table is a separate pattern.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 
 
 def _words(table: str) -> re.Pattern[str]:
-    """Match one of the names, parted from others by spaces, hyphens and underscores."""
+    """Match one of the names, separated from others by spaces, hyphens and underscores."""
     return re.compile(rf"(?:^|[\s_-])(?:{'|'.join(table.split())})(?=$|[\s_-])")
 
 

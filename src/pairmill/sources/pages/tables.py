@@ -1,4 +1,4 @@
-"""Tables of pages: distinguishes data from layout; and the grid of their cells."""
+"""Tables of pages: distinguishes data from layout, and builds the grid of cells."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _LONG_BLOCKS = frozenset(("pre", "h1", "h2", "h3", "table", "blockquote"))
 def is_data_table(table: Node) -> bool:
     """Return whether a table's rows and columns have a meaning.
 
-    Those with nested tables, headings, code or long text in their cells, with one column, or with
-    one row and no heading lay out a page: their cells are read one after the other.
+    Tables with nested tables, headings, code or long text in their cells, with one column, or with
+    one row and no heading are layout: their cells are read one after the other.
     """
     if table.get("role") in ("presentation", "none"):
         return False
@@ -42,7 +42,7 @@ def is_data_table(table: Node) -> bool:
 
 
 def table_rows(table: Node, text_of: Callable[[Node], str]) -> list[list[str]]:
-    """Return the table's texts, each row as wide as the widest; spans repeat nothing."""
+    """Return the texts of a table, rows padded to equal width; spanned cells are not repeated."""
     grid: list[list[str]] = []
     covered: dict[tuple[int, int], bool] = {}
     for at, row in enumerate(_rows(table)):

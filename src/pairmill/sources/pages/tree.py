@@ -1,7 +1,7 @@
 """An HTML page as a tree of plain nodes: the visible contents, with sizes.
 
-lxml parses; its tree is copied once, without scripts, forms and hidden parts. Later passes look at
-each node many times, and plain objects answer ten times faster than proxies of C structures.
+lxml parses; its tree is copied once, without scripts, forms and hidden parts. Later passes access
+each node many times, and plain objects are ten times faster than proxies of C structures.
 """
 
 from __future__ import annotations
@@ -119,12 +119,12 @@ class Node:
     """An element.
 
     Attributes:
-        tag: Its name in lower case.
+        tag: Tag name in lower case.
         names: Its class, id, role and so on in lower case, as one string to search in.
-        kids: Texts and elements, in order.
-        chars: Characters of its text, white space not counted.
-        link_chars: Of these, the ones within links.
-        has_blocks: Whether a block element is below it.
+        kids: Text and elements, in order.
+        chars: Number of characters of its text, without white space.
+        link_chars: Number of these within links.
+        has_blocks: Whether it contains a block element.
         element: The parsed element, for its attributes.
     """
 
@@ -156,24 +156,24 @@ class Node:
         return self.element.get(name) or ""
 
     def nodes(self) -> Iterator[Node]:
-        """Yield the element and all below it, in the page's order."""
+        """Yield the element and its descendants in document order."""
         yield self
         for kid in self.kids:
             if isinstance(kid, Node):
                 yield from kid.nodes()
 
     def find(self, *tags: str) -> Node | None:
-        """Return the first element below, or itself, with one of the tags."""
+        """Return the first element with one of the tags, among itself and its descendants."""
         return next((node for node in self.nodes() if node.tag in tags), None)
 
     def text(self) -> str:
-        """Return all text below, as it is in the page."""
+        """Return all text inside, as in the page."""
         parts: list[str] = []
         _gather(self, parts)
         return "".join(parts)
 
     def remove(self, kid: Node) -> None:
-        """Take a child out; the sizes of all above are those that are left."""
+        """Remove a child, and update the sizes of all ancestors."""
         self.kids.remove(kid)
         above: Node | None = self
         while above is not None:
@@ -186,8 +186,8 @@ class Page:
     """A parsed page.
 
     Attributes:
-        root: lxml's element ``html``, for what is in the head.
-        body: What a reader would see.
+        root: lxml's ``html`` element, for the head.
+        body: The visible content.
     """
 
     __slots__ = ("body", "root")
@@ -198,7 +198,7 @@ class Page:
 
 
 def parse_page(text: str) -> Page | None:
-    """Parse a page; None: there is no element in it."""
+    """Parse a page; return None if it contains no element."""
     if not text.isascii():
         text = _ODD.sub("\ufffd", text)
     elif "\x00" in text:
@@ -222,11 +222,11 @@ def parse_page(text: str) -> Page | None:
 def _copy(  # noqa: C901, PLR0912 (one pass over all kinds of children, on the hot path)
     element: Any, node: Node, depth: int, *, verbatim: bool, linked: bool
 ) -> None:
-    """Fill a node with what is below its element, and measure it."""
+    """Copy the content of an element into a node, and measure it."""
     kids = node.kids
     text = element.text
     chars = link_chars = 0
-    if text and (verbatim or not text.isspace()):
+    if text and (verbatim or not text.isspace() or "\xa0" in text):
         kids.append(text)
         chars += len(text.strip())
     elif text:
@@ -293,7 +293,7 @@ def _is_hidden(element: Any) -> bool:
 
 
 def _formula(script: Any) -> str:
-    """Return the TeX that MathJax keeps in a script, between dollar signs."""
+    """Return the TeX that MathJax stores in a script, between dollar signs."""
     kind = _MATH_TYPE.match(script.get("type") or "")
     if not kind or not (script.text or "").strip():
         return ""

@@ -1,8 +1,8 @@
-"""Drops what sends readers elsewhere from within an article: lists of links, teasers, credits.
+"""Removes from an article what leads readers elsewhere: lists of links, teasers, credits.
 
-A stream is a column of teasers of other pages. It may hold more text than the article that it
-stands beside or under, and its elements are called anything; but no article is made of linked
-titles. A page that holds nothing but a stream is an index, and keeps it.
+A stream is a column of teasers of other pages. It may contain more text than the article beside or
+above it, and its elements can have any name; but no article consists of linked titles. A page that
+contains only a stream is an index, and keeps it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LEAST_LINE = 25  # of a title that is no heading: names of authors are shorter
 
 
 def drop_streams(body: Node, total: int, enough: int) -> None:
-    """Take out streams, if so many characters of running text are left without them."""
+    """Remove streams, if this many characters of running text are left."""
     for node in [node for node in body.nodes() if node.has_blocks and node.link_chars]:
         if node.parent is None or not _is_within(node, body):
             continue
@@ -49,7 +49,7 @@ def drop_streams(body: Node, total: int, enough: int) -> None:
 
 
 def _is_within(node: Node, body: Node) -> bool:
-    """Return whether a node is still there: what it stood in may have been taken out."""
+    """Return whether a node is still in the tree; an ancestor may have been removed."""
     while node is not body:
         above = node.parent
         if above is None or node not in above.kids:
@@ -81,7 +81,7 @@ def _is_stream_item(item: Node) -> bool:
 
 
 def _titles(item: Node) -> Iterator[Node]:
-    """Yield the links that are headings of an item, or lines of it."""
+    """Yield links that are headings or lines of an item."""
     for node in item.nodes():
         if node.tag == "a" and node.find(*HEADINGS) is not None:
             yield node
@@ -143,11 +143,11 @@ _NO_LABELS = frozenset(("pre", "table", "ul", "ol", "dl"))
 
 
 def trim(article: Node, *, is_page: bool) -> None:
-    """Drop what is none of the text: lists of links, teasers, credits, headings of nothing.
+    """Remove what is not part of the text: lists of links, teasers, credits, empty sections.
 
     Args:
-        article: What was found to be the article; it is changed.
-        is_page: Whether a page stood around it, whose labels it may hold.
+        article: The nodes of the article; modified.
+        is_page: Whether it comes from a whole page, whose labels it may contain.
     """
     _drop_teaser_boxes(article)
     _drop_boxes(article)
@@ -219,7 +219,7 @@ def _is_term(node: Node, row: Node) -> bool:
 
 
 def _is_teaser(node: Node) -> bool:
-    """Return whether a paragraph only sends the reader to another article."""
+    """Return whether a paragraph only refers the reader to another article."""
     if node.tag not in _TEASERS or node.chars > _LONGEST_TEASER:
         return False
     return node.link_chars > _MANY_LINKS * node.chars and bool(noise.TEASER.match(node.text()))
@@ -301,7 +301,7 @@ def _is_line(node: Node, article: Node) -> bool:
 
 
 def is_caption(node: Node) -> bool:
-    """Return whether an element says what a picture shows."""
+    """Return whether an element is a caption."""
     if node.tag == "figcaption":
         return True
     return _is_in_picture_box(node) or (
@@ -403,7 +403,7 @@ def _is_label(node: Node) -> bool:
 
 
 def _is_member(node: Node) -> bool:
-    """Return whether an element stands in a list, a table or a quotation."""
+    """Return whether an element is inside a list, a table or a quotation."""
     above = node.parent
     while above is not None:
         if above.tag in _MEMBERS:
@@ -413,7 +413,7 @@ def _is_member(node: Node) -> bool:
 
 
 def _drop_last_headings(article: Node) -> None:
-    """Drop headings at the end, of what was taken out or has no text."""
+    """Remove headings at the end without text below them."""
     for node in reversed(list(_runs(article))):
         if node.tag not in HEADINGS or node.parent is None or node is article:
             return
@@ -425,7 +425,7 @@ def _drop_last_headings(article: Node) -> None:
 
 
 def _is_link_box(node: Node) -> bool:
-    """Return whether an element holds nothing, or little more than links."""
+    """Return whether an element contains little more than links."""
     if node.tag == "pre" or (node.has_blocks and node.find("pre") is not None):
         return False
     if not node.chars:
@@ -442,7 +442,7 @@ def _is_link_box(node: Node) -> bool:
 
 
 def _drop_related(container: Node) -> None:
-    """Drop a heading such as "Related articles" with the list of links that it opens."""
+    """Remove a heading such as "Related articles" together with its list of links."""
     kids = [kid for kid in container.kids if isinstance(kid, Node)]
     for at, kid in enumerate(kids):
         is_title = kid.tag in HEADINGS or (

@@ -126,7 +126,7 @@ def read_as_today(connection: sqlite3.Connection) -> None:
 
 _APPLICATION_ID = 0x706D696C  # "pmil" in ASCII: tells ``file`` and us whose database this is
 _BUSY_S = 10.0
-_PAGE_BYTES = 8192  # three answers to a page; of 4 kB each long answer would take one by itself
+_PAGE_BYTES = 8192  # three answers per page; with 4 kB a long answer would fill a page by itself
 # The longer the log, the more often a page was changed before it is copied: each commit changes
 # the pages of the small trees, and those are copied once for dozens of commits.
 _WAL_BYTES = 64 * 2**20

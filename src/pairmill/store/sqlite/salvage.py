@@ -43,7 +43,7 @@ def refuse_newer(path: Path) -> None:
         FolderError: A newer pairmill made it; what we would rebuild, that one could not use.
     """
     for row in _rows(path, "PRAGMA user_version"):
-        if isinstance(row[0], int) and FORMAT < row[0] < FORMAT + 1000:  # noise is no version
+        if isinstance(row[0], int) and FORMAT < row[0] < FORMAT + 1000:  # no noise
             raise FolderError(
                 f"{path.parent.parent}: made by a newer pairmill (format {row[0]}, this one reads"
                 f" {FORMAT}); upgrade pairmill to recover it"
