@@ -41,7 +41,7 @@ _CREDIBLE_S = 1.0  # a shorter block says nothing
 _USED = 0.8  # of the pace; a block at which less was sent says nothing
 _LEAN, _CRUISE = 0.95, 0.25  # of that quantile of the quota
 _NOISY_LEAN, _NOISY_CRUISE = 0.96, 0.3  # where the pace rises after trials only
-_QUIET = 0.003  # noise that is as good as none
+_QUIET = 0.005  # noise that is as good as none
 _LOW, _HIGH, _WIDE = 0.2, 0.8, 1.12  # quantiles, and how far apart they are when it is uncertain
 _HIGHEST = 1.3  # times the usual pace, for a block
 _ENOUGH = 3.0  # refusals beyond the noise that a block at a higher rate may cost
@@ -309,9 +309,9 @@ class Cruise:
         is_quiet = self.noise < _QUIET  # then each refusal is seen to be the quota's
         lean, low = (_LEAN, _CRUISE) if is_quiet else (_NOISY_LEAN, _NOISY_CRUISE)
         usual = lean * (self.fit.quantile(low) if self.fit.calls else self.fit.rate)
-        if was_probe or is_quiet or self._ceiling == math.inf:
+        if was_probe or self._ceiling == math.inf:
             self._ceiling = usual
-        self.pace = min(usual, self._ceiling)
+        self.pace = usual if is_quiet else min(usual, self._ceiling)
 
     def on_refused(self, index: int) -> None:
         """Learn that call number ``index`` was refused."""

