@@ -33,14 +33,13 @@ function tiles(run) {
   const used = run.pools.map((pool) => pool.quota_used).filter((part) => part != null);
   byId("tiles").replaceChildren(
     entry("pairs", number(run.pairs), `${number(run.dropped)} dropped`),
-    entry("units", number(run.units), left),
+    entry("units", number(run.units), `${left}, ${number(run.rejected)} rejected`),
     entry("pairs a minute", number(run.pairs_per_min)),
     entry("time left", duration(run.eta_s), `${duration(run.elapsed_s)} so far`),
     entry("spent", usd(run.usd), cap),
     entry("calls in flight", number(flight), `width ${number(width)}`),
     entry("quota used", used.length ? percent(Math.max(...used)) : "–", used.length > 1 ? "the fullest pool" : "over a minute"),
-    entry("calls", number(run.calls), `${number(run.replayed)} answers from the ledger`),
-    entry("rejected units", number(run.rejected), `${number(run.repaired)} ${run.repaired === 1 ? "repair" : "repairs"} asked`),
+    entry("calls", number(run.calls), `${number(run.replayed)} replayed, ${number(run.repaired)} ${run.repaired === 1 ? "repair" : "repairs"}`),
   );
 }
 
