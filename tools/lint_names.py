@@ -18,7 +18,6 @@ from collections import defaultdict
 from pathlib import Path
 
 _MOST_LINES, _LEAST_LINES = 600, 40
-_TO_SPLIT = ("llm/limits/pacing.py",)  # longer, for the time being
 _ENTRIES = ("__init__.py", "__main__.py", "worker.py")  # processes and packages
 _REGISTRIES = ("commands", "formats")  # folders of one file an entry
 _NO_VERB = re.compile(r"(The|What|Whether|How|Where|Which|When|Who|An?)\b")
@@ -67,7 +66,7 @@ def wordless_lines(source: str) -> list[int]:
 def size_problem(path: Path, source: str) -> str:
     """Describe why a module is too long or too short; "" if it is neither."""
     lines = source.count("\n")
-    if lines > _MOST_LINES and not path.as_posix().endswith(_TO_SPLIT):
+    if lines > _MOST_LINES:
         return f"{path}: {lines} lines are too many: split it by subject"
     is_entry = path.name in _ENTRIES or path.parent.name in _REGISTRIES
     if lines < _LEAST_LINES and not is_entry:
