@@ -76,6 +76,7 @@ imports: setup
 	$(BIN)/lint-imports
 
 bench: setup  ## all benchmarks, beside reference clients (under 15 minutes; needs a quiet machine)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group peers
 	$(BIN)/python -m benchmarks.micro
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.memory

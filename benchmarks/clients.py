@@ -7,6 +7,7 @@ python -m benchmarks.clients NAME URL CONCURRENCY CORPUS COUNT [OUT]
 ``aiohttp``   a bare loop over aiohttp: body by orjson, envelope and content read by orjson
 ``script``    what a good engineer writes in thirty lines: AsyncOpenAI, a semaphore, json.loads,
               append to a file
+``datatrove`` the tool itself, where it is installed: see `benchmarks.datatrove_pool`
 ``handbook``  ThreadPoolExecutor of four, as in the LLM Engineer's Handbook
 """
 
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from benchmarks import datatrove_pool
 from benchmarks.corpus import PROMPT
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ MODULES = {
     "aiohttp": ("aiohttp",),
     "script": ("openai.resources.chat",),
     "handbook": ("openai.resources.chat",),
+    "datatrove": (),
 }
 
 
@@ -182,6 +185,9 @@ def main() -> None:
             import uvloop
 
             asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    if name == "datatrove":
+        print(json.dumps(datatrove_pool.run(url, limit, todo)))
+        return
     for module in MODULES[name]:
         importlib.import_module(module)
     started, cpu = time.perf_counter(), time.process_time()

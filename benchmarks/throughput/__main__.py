@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks import datatrove_pool
 from benchmarks.cells import CHECKED, Cell, Sample, Workbench, endpoint, summarise
 from benchmarks.machine import describe, save, table
 from benchmarks.throughput import gate
@@ -32,8 +33,10 @@ FULL = {
     "script": 250,
     "handbook": 250,
 }
+PEERS = {"datatrove": 600} if datatrove_pool.is_installed() else {}
 REFERENCES = tuple(client for client in FULL if client not in CHECKED)
-HEADLINE = (*sorted(CHECKED), "pairmill", "bare_direct", "aiohttp", "script")
+HEADLINE = (*sorted(CHECKED), "pairmill", "bare_direct", "aiohttp", "script", *PEERS)
+FULL |= PEERS
 GATED = ("pairmill_checked", "pairmill", "bare_direct")
 QUICK = ("pairmill", "bare_direct", "aiohttp")
 MAIN = ((64, "zero"), (1024, "zero"))

@@ -47,9 +47,9 @@ def test_a_quota_that_was_given_is_used_in_spite_of_noise() -> None:
 @pytest.mark.parametrize(
     ("quota", "least"),
     [
-        (SimulatedQuota(rpm=300.0, tpm=1e8, burst_s=1.0), 0.93),
+        (SimulatedQuota(rpm=300.0, tpm=1e8, burst_s=1.0), 0.90),
         (SimulatedQuota(rpm=300.0, tpm=1e8, burst_s=60.0), 0.95),
-        (SimulatedQuota(rpm=300.0, tpm=1e8, flavour="second"), 0.87),
+        (SimulatedQuota(rpm=300.0, tpm=1e8, flavour="second"), 0.85),
         (SimulatedQuota(rpm=300.0, tpm=1e8, flavour="fixed"), 0.90),
         (SimulatedQuota(rpm=300.0, tpm=1e8, flavour="sliding"), 0.90),
     ],
@@ -65,7 +65,7 @@ def test_a_quota_that_nobody_named_is_found_in_spite_of_noise(
         used += seen.per_s(120, 420) / (8 * 5.0 * (1 - share))
         refused += seen.refused_share(120, 420) / 8
     assert used >= least
-    assert share / 2 <= refused <= share + 0.02  # of 12,000 calls chance refuses 0.4 % more
+    assert share / 2 <= refused <= share + 0.01 + 0.004  # of 12,000 calls, by chance
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.05])
@@ -73,8 +73,8 @@ def test_a_quota_that_nobody_named_is_found_in_spite_of_noise(
     ("quota", "least"),
     [
         (SimulatedQuota(rpm=60.0, tpm=1e8, burst_s=1.0), 0.7),  # of a single call, at this rate
-        (SimulatedQuota(rpm=60.0, tpm=1e8, burst_s=60.0), 0.95),
-        (SimulatedQuota(rpm=60.0, tpm=1e8, flavour="second"), 0.82),
+        (SimulatedQuota(rpm=60.0, tpm=1e8, burst_s=60.0), 0.92),
+        (SimulatedQuota(rpm=60.0, tpm=1e8, flavour="second"), 0.78),
         (SimulatedQuota(rpm=60.0, tpm=1e8, flavour="fixed"), 0.88),
         (SimulatedQuota(rpm=60.0, tpm=1e8, flavour="sliding"), 0.85),
     ],
@@ -87,14 +87,14 @@ def test_a_slow_pool_with_late_answers_is_used(
     seen = [
         gated(
             Noise(share=steady(share), retry_after_s=1.0 if seed % 2 else None), until_s=600,
-            workers=50, seed=seed, seconds=10.0, quota=quota, says_wait=seed in {1, 4},
+            workers=50, seed=seed, seconds=10.0, quota=quota, says_wait=seed % 4 in {0, 1},
         )
-        for seed in (1, 2, 3, 4)
+        for seed in range(1, 9)
     ]  # fmt: skip
     used = [outcome.per_s(120, 600) / (1 - share) for outcome in seen]
-    assert sum(used) / 4 >= least
-    assert min(used) >= 0.5  # one course of four, with few calls to learn from
-    assert sum(outcome.refused_share(120, 600) for outcome in seen) / 4 <= share + 0.1
+    assert sum(used) / 8 >= least
+    assert min(used) >= 0.45  # one course of eight, with few calls to learn from
+    assert sum(outcome.refused_share(120, 600) for outcome in seen) / 8 <= share + 0.05
 
 
 @pytest.mark.slow

@@ -77,6 +77,7 @@ class Case:
 
     Attributes:
         scenario: Its name.
+        told: What the server is told instead of a scenario of that name.
         code: Exit codes that are right.
         chunks: Chunks with pairs at the end, at least; of ``corpus``.
         lost: Chunks that may become tombstones, at most.
@@ -103,6 +104,7 @@ class Case:
     settings: Mapping[str, Any] = field(default_factory=dict)
     path: str = "/v1"
     todo: str = ""
+    told: SimulatorSettings | None = None
 
 
 def cases(*given: Case) -> pytest.MarkDecorator:
@@ -122,7 +124,7 @@ def cases(*given: Case) -> pytest.MarkDecorator:
 
 def check(case: Case, folder: Path, tls: TlsFiles | None = None) -> Outcome:
     """Play a case and assert what it says; the outcome, for more."""
-    told = SimulatorSettings(scenario=case.scenario, tls=tls)
+    told = case.told or SimulatorSettings(scenario=case.scenario, tls=tls)
     outcome = play(told, folder, chunks=case.corpus, settings=case.settings, path=case.path)
     seen = (
         f"{case.scenario}: exit {outcome.code}, {outcome.chunks} of {case.corpus} chunks, "

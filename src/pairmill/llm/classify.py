@@ -108,6 +108,7 @@ _STATUSES: dict[int, Kind] = {
     451: Kind.CHUNK,
     498: Kind.OVERLOAD,  # Groq: no capacity in the flex tier
     499: Kind.LOST,
+    501: Kind.REFUSED,  # what was asked for is not there, now or later
     504: Kind.TIMEOUT,  # a proxy gave up waiting for the model
     520: Kind.LOST,  # Cloudflare: the reply was cut or empty
     524: Kind.TIMEOUT,
@@ -371,6 +372,8 @@ def _emptiness(
     if isinstance(body, bytes):
         return _unreadable(body, secrets)
     if choice is None:
+        if isinstance(body, dict) and _is_blocked(body):
+            return _BY_FINISH["content_filter"]
         said = read_body(body).message if isinstance(body, dict) else ""
         words = f": {plain(said, secrets, 200)}" if said else ""
         if isinstance(body, dict) and "choices" in body:  # gateways under load send an empty body
@@ -384,6 +387,12 @@ def _emptiness(
     return _BY_FINISH.get(
         str(choice.get("finish_reason")), (Kind.BADOUT, "empty", "the model answered with nothing")
     )
+
+
+def _is_blocked(body: dict[str, Any]) -> bool:
+    """Return whether a reply without a choice says that the prompt was blocked (Gemini)."""
+    told = body.get("promptFeedback") or body.get("prompt_feedback")
+    return isinstance(told, dict) and bool(told.get("blockReason") or told.get("block_reason"))
 
 
 _NOT_COMPATIBLE = "this is not an OpenAI-compatible endpoint"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import anyio
 from msgspec import Struct
 from msgspec.structs import replace
 
+from pairmill.clock import within
 from pairmill.errors import Kind, ProviderError
 from pairmill.events import CallAnswered, CallCharged, CallFailed, CallGivenUp
 from pairmill.llm.budget import is_answer
@@ -208,9 +208,12 @@ class Client:
         left_s: float,
     ) -> Turn:
         """Wait for a turn after a failure; raise that if the turn does not come in time."""
-        with anyio.move_on_after(left_s):
-            return await self._admit(request, history, avoid, sends)
-        raise self._given_up(error, history, request)
+        try:
+            return await within(
+                left_s, self._clock, lambda: self._admit(request, history, avoid, sends)
+            )
+        except TimeoutError:
+            raise self._given_up(error, history, request) from None
 
     async def _is_answering(self, model: str) -> bool:
         """Return whether a model answers a probe, sent now or recently."""

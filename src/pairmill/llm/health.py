@@ -19,12 +19,14 @@ from pairmill.llm.classify import is_about_money
 if TYPE_CHECKING:
     from pairmill.errors import ProviderError
 
-__all__ = ["Assessment", "PoolHealth"]
+__all__ = ["TOO_LONG_S", "Assessment", "PoolHealth"]
+
+TOO_LONG_S = 1800.0
+"""Waits for which a server may ask; a run ends instead of waiting for longer."""
 
 _FULL = 1.0 - 1e-9
 _NEVER_PASSES_S = 90.0  # refused for this long, without an answer, for billing reasons
 _NEVER_PASSES = 5  # refusals
-_TOO_LONG_S = 1800.0  # longer than a run waits
 _RECENTLY_S = 30.0
 _MOST_FAILING = 1024
 _EMPTY = 24  # empty replies in a row, each of which is billed
@@ -141,7 +143,7 @@ class PoolHealth:
         if self.refused_since is None:
             self.refused_since = now
         is_answering = now - self._answered_at < _RECENTLY_S
-        if (error.retry_after_s or 0.0) > _TOO_LONG_S and not is_answering:
+        if (error.retry_after_s or 0.0) > TOO_LONG_S and not is_answering:
             return Assessment(alone=False, why=f"it asks to wait for long: {error}")
         if (
             self.refused >= _NEVER_PASSES

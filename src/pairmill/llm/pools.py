@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from pairmill.errors import EXIT_CONFIG, EXIT_RESUMABLE, Kind, PairmillError, StoppedError
-from pairmill.llm.health import Assessment, PoolHealth
+from pairmill.llm.health import TOO_LONG_S, Assessment, PoolHealth
 from pairmill.llm.limits.gate import EvictedError, Gate, Lease, Limits
 
 if TYPE_CHECKING:
@@ -236,6 +236,10 @@ class Pools:
         if entry is None:
             return
         gate = entry[1]
+        asked_s = error.retry_after_s or 0.0
+        if not found.why and asked_s > TOO_LONG_S and gate.snapshot().paused_s > TOO_LONG_S:
+            why = f"it asks to wait for long: {error}"
+            found = Assessment(alone=False, why=why, for_good=False)
         if found.why and not found.for_good and self._has_other(pool):
             self.set_aside(pool.name, found.why)
         elif found.why and error.kind is Kind.QUOTA and pool.scope is not None:

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["find_chatter", "find_cut", "find_reference", "find_refusal", "holds_any", "quote"]
 
 _OPENING_CHARS = 160
-_ENGLISH_MARKS = ("i ", "i'", "as an ai", "as a la", "for me to", "information to")
+_ENGLISH_MARKS = (
+    "i ", "i'", "as an ai", "as a la", "for me to", "information to", "regrettably",
+)  # fmt: skip
 """Each English refusal holds one of them."""
 
 

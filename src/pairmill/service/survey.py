@@ -25,6 +25,7 @@ from pairmill.recipes.probe_question import first_question
 from pairmill.recipes.registry import for_unit, make_recipe, recipe_of_folder
 from pairmill.records import Chunk, digest
 from pairmill.service.console import tell
+from pairmill.service.plan_processes import planned_processes
 from pairmill.sources.files import STANDARD_INPUT
 from pairmill.sources.notes import InputFate
 from pairmill.store.entries import Measured, UnitKey
@@ -280,6 +281,8 @@ async def _print_plan(settings: Settings) -> None:
         f" {found.fresh * found.calls:,.0f} calls of recipe {recipe.name}"
         f" {recipe.prompt_version} to {settings.model}",
     )
+    for line in planned_processes(settings):
+        tell(f"  process    {line}")
     chunks = read_chunks(for_unit(settings, recipe), lambda _note: None)
     for chunk in islice(chunks, 1):
         question = await first_question(recipe, chunk)

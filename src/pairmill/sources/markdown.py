@@ -91,6 +91,8 @@ _KRAMDOWN = re.compile(
     r"|(?<=\S)[ \t]{1,20}\{#[\w-]{1,100}\}[ \t]*$",
     re.MULTILINE,
 )
+_COMPONENT_NAME = re.compile(r"[A-Z]\w*")
+_ELEMENT_NAME = re.compile(r"<([A-Z]\w*)(?=[\s/>])")
 _IMPORTED = re.compile(
     r"^import ([^\n;'\"]{1,400}) from ['\"][^'\"\n]+['\"];?[ \t]*$", re.MULTILINE
 )
@@ -221,11 +223,10 @@ def imports_components(text: str) -> bool:
         pieces.append(text[at:start])
         at = end
     outside = "".join((*pieces, text[at:]))
-    return any(
-        re.search(rf"<{name}[\s/>]", outside)
-        for names in _IMPORTED.findall(outside)
-        for name in re.findall(r"[A-Z]\w*", names)
-    )
+    imported = {
+        name for names in _IMPORTED.findall(outside) for name in _COMPONENT_NAME.findall(names)
+    }
+    return not imported.isdisjoint(_ELEMENT_NAME.findall(outside))
 
 
 def dissolve_boxes(text: str) -> str:

@@ -122,6 +122,7 @@ CASES: list[tuple[str, int, Any, Kind]] = [
         {"error": {"message": "slow", "type": "dynamic_request_limited"}},
         Kind.RATE,
     ),
+    ("not there", 501, {"error": {"message": "Not Implemented"}}, Kind.REFUSED),
     ("together they", 503, {"error": {"message": "capacity"}}, Kind.OVERLOAD),
     ("groq rate", 429, openai("Rate limit reached", "rate_limit_exceeded", "tokens"), Kind.RATE),
     ("groq day", 429, openai("on tokens per day (TPD)", "rate_limit_exceeded"), Kind.QUOTA),

@@ -123,7 +123,7 @@ class Setting:
     def __init__(self, server: Scripted, policy: RetryPolicy | None = None) -> None:
         self.clock = WatchedClock()
         self.provider = DirectProvider(
-            Endpoint(server.base_url, Secret("")), self.clock, concurrency=2, timeout_s=0.5
+            Endpoint(server.base_url, Secret("")), self.clock, concurrency=2, timeout_s=60.0
         )
         self.gate = self.clock.gate = Watched(self.provider)
         self.events: list[Event] = []
@@ -363,10 +363,10 @@ async def test_the_last_try_of_a_start_comes_when_it_was_said_to(opened: list[Se
 async def test_a_try_that_waits_for_its_turn_until_the_end_is_given_up(
     opened: list[Setting], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pairmill.llm.client._LEAST_LEFT_S", 0.01)
+    """By the client's clock, of which half a minute passes at once."""
     async with serve(BUSY) as server:
-        opened.append(setting := Setting(server, RetryPolicy(max_spent_s=0.05, base_s=0.01)))
-        admit = setting.gate.admit
+        opened.append(setting := Setting(server, AT_PROBE))
+        admit, began = setting.gate.admit, setting.clock.now
 
         async def never_twice(request: Request, **how: bool | frozenset[str]) -> Turn:
             if setting.gate.admitted:
@@ -374,6 +374,7 @@ async def test_a_try_that_waits_for_its_turn_until_the_end_is_given_up(
             return await admit(request, **how)  # type: ignore[arg-type]
 
         monkeypatch.setattr(setting.gate, "admit", never_twice)
-        with anyio.fail_after(5), pytest.raises(ProviderError, match="busy"):
+        with anyio.fail_after(20), pytest.raises(ProviderError, match="busy"):
             await setting.client.complete(request())
         assert len(server.requests) == 1
+    assert setting.clock.now - began == pytest.approx(30.0)

@@ -236,3 +236,22 @@ def test_cancelled_while_waiting_nothing_is_lost() -> None:
         assert pools.gate("a").in_flight == 0
 
     run(main())
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_pool_that_asks_all_calls_to_wait_for_a_day_is_not_waited_for(others: int) -> None:
+    """Although it answered a moment ago."""
+
+    async def main() -> None:
+        pools = pools_of(pool("a", 6_000), *[pool("b", 6_000)] * others)
+        leases = [await pools.admit(CALL, among=["a"]) for _ in range(40)]
+        leases.pop(0).release()
+        day = ProviderError(Kind.RATE, "slow down", status=429, retry_after_s=86_400.0)
+        for number, lease in enumerate(leases):
+            lease.fail(day, f"request {number}")
+        assert [pool.name for pool in pools.alive] == ["b"][:others]
+        if not others:
+            with pytest.raises(StoppedError, match="asks to wait for long: slow down"):
+                await pools.admit(CALL)
+
+    run(main())

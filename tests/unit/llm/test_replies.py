@@ -53,6 +53,23 @@ def test_the_text_of_a_plain_completion_is_read() -> None:
     assert read({"choices": [{"text": JSON, "finish_reason": "stop"}]}).text == JSON
 
 
+def test_a_stream_that_a_relay_collected_into_one_reply_is_read() -> None:
+    assert read({"choices": [{"delta": {"content": JSON}, "finish_reason": "stop"}]}).text == JSON
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"promptFeedback": {"blockReason": "OTHER"}},
+        {"prompt_feedback": {"block_reason": "SAFETY"}, "choices": []},
+    ],
+)
+def test_a_prompt_that_was_blocked_is_not_asked_again(told: dict[str, Any]) -> None:
+    with pytest.raises(ProviderError) as raised:
+        read(told)
+    assert (raised.value.kind, raised.value.reason) == (Kind.CHUNK, "content_filter")
+
+
 def test_a_thought_that_was_cut_is_no_answer() -> None:
     with pytest.raises(ProviderError, match=r"thinking took all.*reasoning: off.*answer_tokens"):
         read(answer(None, finish="length", reasoning_content=f"Let me draft {JSON}"))

@@ -34,7 +34,7 @@ def test_a_docstring_that_does_not_say_what_a_function_does_is_found(tmp_path: P
 
 
 def test_a_module_too_long_or_too_short_for_its_place_is_found(tmp_path: Path) -> None:
-    (tmp_path / "long.py").write_text("x = 1\n" * 651)
+    (tmp_path / "long.py").write_text("x = 1\n" * 601)
     (tmp_path / "right.py").write_text("x = 1\n" * 600)
     (tmp_path / "short.py").write_text("x = 1\n" * 39)
     (tmp_path / "commands").mkdir()

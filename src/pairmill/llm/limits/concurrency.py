@@ -20,7 +20,7 @@ _UTILISED = 0.8  # a limit that is not used says nothing about a higher one
 _AT_ONCE = 64
 _RISE_PER_S = 1000.0
 _MOST_LATE_S = 0.02  # that a rise makes up for: nobody may have asked for long
-_STEP_S = 1.0  # refusals take no longer, nearly always
+_STEP_S = 0.5  # refusals take no longer, nearly always
 
 
 class Done(Struct, frozen=True):
@@ -124,7 +124,7 @@ class FixedLimit:
 class AimdLimit:
     """Doubles in the time of one call until the first refusal; then down, and up by a quarter.
 
-    At first each answer widens by one (TCP's slow start), and each second without a failure in
+    At first each answer widens by one (TCP's slow start), and each half second without a failure in
     which all places are taken doubles: refusals come at once, so that long calls need not end to
     show that they were taken. From the first refusal on a round widens: as many calls as may be in
     flight. It is clean when none failed. Both count only if 80 % of the limit were in use at that
@@ -175,7 +175,7 @@ class AimdLimit:
         self.limit = max(self.limit, min(self._ceiling, needed))
 
     def on_full(self, now: float) -> float:
-        """Double a second after the last time; what was taken is not refused any more then."""
+        """Double half a second after the last time; what was taken is not refused any more then."""
         if not self._is_slow_start or self.limit >= self._ceiling:
             return math.inf
         if self._step_at == math.inf:

@@ -27,28 +27,32 @@ _LEAST, _MOST = 0.003, 0.97  # probability of a refusal: no model is that good
 _LOWEST = -30.0  # log weight beside the best; what is ruled out by mistake comes back
 _WIDEST_PRIOR, _LONGEST_PRIOR = -6.0, -8.0  # log weights: of a quota, of a noise
 _LEAST_LIKELY = -60.0  # logarithm
-_SAVED, _UNSAVED = 0.3, 0.02  # chance that a server had saved up what was sent beyond its quota
-_MOST_SAVED_S = 60.0  # of a quota: more is never saved up
-_COARSE, _EVERY_OTHER = 0.3, 0.5  # that it holds one call, so that every other one comes too soon
+_DEPTHS_S = (0.0, 1.0, 12.0, 60.0)  # of a quota, that a bucket may hold
+_SPARED = 0.02  # chance that nothing beyond a quota is refused all the same
+_UNSPARED = 1.0 - _SPARED
+_EVERY_OTHER = 0.5  # comes too soon for a bucket of one call, however little too soon
 _COARSE_BELOW = 6.0  # calls a second: a second's bucket of a faster pool holds several
-_KEEP = 1.0 - 1.0 / 60.0  # of what was known, with each block
+_KEEP = 1.0 - 1.0 / 150.0  # of what was known, with each block
 _TRUST, _FULL_BLOCK = 0.8, 60.0  # of a block's evidence; calls of a block that count in full
-_ANEW = 0.3  # standard deviation, log, when the grid is moved
 
 _BLOCK_CALLS, _BLOCK_S = 20, 4.0  # longer than what a server saves up for bursts
 _LONGEST_BLOCK_S = 24.0  # of a slow pool, with fewer calls
 _CREDIBLE_S = 1.0  # a shorter block says nothing
 _USED = 0.8  # of the pace; a block at which less was sent says nothing
-_LEAN, _NOISY_LEAN, _CRUISE = 0.95, 0.94, 0.25  # of that quantile of the quota
-_QUIET = 0.007  # noise that is as good as none
+_LEAN, _CRUISE = 0.95, 0.25  # of that quantile of the quota
+_NOISY_LEAN, _NOISY_CRUISE = 0.96, 0.3  # where the pace rises after trials only
+_QUIET = 0.005  # noise that is as good as none
 _LOW, _HIGH, _WIDE = 0.2, 0.8, 1.12  # quantiles, and how far apart they are when it is uncertain
 _HIGHEST = 1.3  # times the usual pace, for a block
+_ENOUGH = 3.0  # refusals beyond the noise that a block at a higher rate may cost
 _WORTH = 0.004  # of the calls: refusals that higher rates may cost, all together
 _CREDIT = 4.0  # of these, before they are earned
 _OPEN = 1.35  # so far apart are they when the quota is all but unknown
 _UP_EVERY = 4  # blocks; every other one while nothing is refused at the higher rate
+_AT_ANY_COST = 8  # blocks, while the quota is all but unknown
 _DOWN_EVERY, _DOWN_CALLS, _DOWN = 8, 60, 0.12
 _SOME_NOISE, _DOUBT = 0.02, 0.22  # noise that is worth it, and its standard deviation beside it
+_SURELY, _GROWN = 0.05, 1.15  # quantile; times the noise of the last time
 _AFTER_CLUSTER = 0.8  # of the pace, for a block: a quota would then last longer
 _KNOWN_CALLS = 100  # until the noise counts as known
 
@@ -60,22 +64,40 @@ class QuotaFit:
     refused, averaged over quotas a twentieth lower and higher, as none is dealt out evenly. All is
     slowly forgotten, so that changes are followed.
 
+    A block above a quota may be paid from what the server has saved up. How much a bucket holds is
+    the third thing that is not known, and counted through for each quota and each depth: so a
+    bucket that was filled for a while is not taken for a higher quota, nor an empty one for noise.
+
     Attributes:
         rate: Calls a second, the middle of the grid; 0 before ``begin``.
         calls: Seen since ``begin``.
     """
 
-    __slots__ = ("_levels", "_noise", "_weights", "calls", "rate")
+    __slots__ = (
+        "_by_noise",
+        "_by_quota",
+        "_depths",
+        "_levels",
+        "_noise",
+        "_share",
+        "_weights",
+        "calls",
+        "rate",
+    )
 
     def __init__(self) -> None:
         self.rate = 0.0
         self.calls = 0
         self._noise = [*_PRIOR]
-        self._weights: list[list[float]] = []  # logarithms, by noise and quota
-        self._levels: list[float] = []  # calls that a bucket of each quota may hold
+        self._share = 0.0  # of the calls that is refused by chance
+        self._depths: list[tuple[float, float]] = []  # in seconds; least share refused beyond it
+        self._weights: list[list[list[float]]] = []  # logarithms, by depth, noise and quota
+        self._by_noise: list[float] = []  # weights
+        self._by_quota: list[float] = []
+        self._levels: list[list[float]] = []  # calls that a bucket holds, by depth and quota
 
     def begin(self, rate: float, sure: float) -> None:
-        """Begin anew with a quota that was measured.
+        """Begin anew with a quota that was measured, and is used up.
 
         Half of what is known of the noise is kept: the rest may have been the quota's.
 
@@ -84,14 +106,33 @@ class QuotaFit:
             sure: Standard deviation of its logarithm.
         """
         if self._weights:
-            logs = [math.log(weight) for weight in self._noise_weights()]
+            logs = [math.log(weight) for weight in self._by_noise]
             known = [max(_LONGEST_PRIOR, log - max(logs)) for log in logs]
             self._noise = [(old + new) / 2.0 for old, new in zip(_PRIOR, known, strict=True)]
         quotas = [max(_WIDEST_PRIOR, -0.5 * (log / sure) ** 2) for log in _LOGS[_VARY:-_VARY]]
-        self._weights = [[noise + quota for quota in quotas] for noise in self._noise]
+        self._depths = [(depth_s, 0.0) for depth_s in _DEPTHS_S]
+        if rate < _COARSE_BELOW:
+            self._depths.append((0.0, _EVERY_OTHER))
+        self._weights = [
+            [[noise + quota for quota in quotas] for noise in self._noise] for _ in self._depths
+        ]
         self.rate = rate
         self.calls = 0
-        self._levels = [0.0] * len(_LOGS)
+        self._share = 0.0
+        self._sum_up()
+        self.empty()
+
+    def empty(self) -> None:
+        """Learn that nothing is saved up: all was refused of late."""
+        self._levels = [[0.0] * len(_LOGS) for _ in self._depths]
+
+    def on_gap(self, taken: int, seconds: float) -> None:
+        """Learn what was taken at times that tell nothing else."""
+        for (depth_s, _), levels in zip(self._depths, self._levels, strict=True):
+            for cell, log in enumerate(_LOGS):
+                quota = self.rate * math.exp(log)
+                level = levels[cell] + quota * seconds - taken
+                levels[cell] = min(depth_s * quota, max(0.0, level))
 
     def on_block(self, sent: int, refused: int, seconds: float) -> None:
         """Learn how many calls of a block were refused.
@@ -104,35 +145,54 @@ class QuotaFit:
         self.calls += sent
         trust = _TRUST * min(1.0, _FULL_BLOCK / sent)
         hits, misses = trust * refused, trust * (sent - refused)
-        coarse = _COARSE / max(1.0, self.rate) ** 2 if self.rate < _COARSE_BELOW else 0.0
-        over = [1.0 - self.rate * math.exp(log) * seconds / sent for log in _LOGS]
-        saved = self._save(sent, refused, over)
-        for noise, prior, row in zip(_NOISE, _PRIOR, self._weights, strict=True):
-            likely = _likelihoods(noise, coarse, over, saved, hits, misses)
-            for cell in range(_CELLS):
-                ends = likely[cell] + likely[cell + 2 * _VARY]
-                known = math.log(0.25 * ends + 0.5 * likely[cell + _VARY])
-                row[cell] = prior + _KEEP * (row[cell] - prior) + known
-        best = max(map(max, self._weights))
-        for row in self._weights:
-            row[:] = [max(log - best, _LOWEST) for log in row]
+        # What chance refuses may count against the quota too; it is the same, seen from here.
+        taken = sent - max(0.0, refused - self._share * sent)
+        for depth, (depth_s, least) in enumerate(self._depths):
+            over = self._spend(depth, depth_s, sent, taken, seconds)
+            over = [share and max(least, share) for share in over]
+            for noise, prior, row in zip(_NOISE, _PRIOR, self._weights[depth], strict=True):
+                likely = _likelihoods(noise, over, hits, misses)
+                for cell in range(_CELLS):
+                    ends = likely[cell] + likely[cell + 2 * _VARY]
+                    known = math.log(0.25 * ends + 0.5 * likely[cell + _VARY])
+                    row[cell] = prior + _KEEP * (row[cell] - prior) + known
+        best = max(max(row) for rows in self._weights for row in rows)
+        for rows in self._weights:
+            for row in rows:
+                row[:] = [max(log - best, _LOWEST) for log in row]
+        self._sum_up()
+        self._share = self.noise()[0]
         middle = self.quantile(0.5)
         if abs(math.log(middle / self.rate)) > _SPAN / 2.0:
-            self.begin(middle, _ANEW)
+            self._move(round(math.log(middle / self.rate) / _STEP))
 
-    def _save(self, sent: int, refused: int, over: list[float]) -> list[float]:
-        """Chance that each quota had saved up what a block took beyond it; saves up, or spends."""
-        chances = []
-        for cell, share in enumerate(over):
-            level, beyond = self._levels[cell], share * sent
-            chances.append(_SAVED if beyond <= level else _UNSAVED)
-            most = _MOST_SAVED_S * self.rate * math.exp(_LOGS[cell])
-            self._levels[cell] = min(most, max(0.0, level + refused - beyond))
-        return chances
+    def _move(self, cells: int) -> None:
+        """Move the grid of quotas by so many cells; what comes into it is as likely as its edge."""
+
+        def moved(row: list[float]) -> list[float]:
+            last = len(row) - 1
+            return [row[min(last, max(0, cell + cells))] for cell in range(last + 1)]
+
+        self.rate *= math.exp(cells * _STEP)
+        self._weights = [[moved(row) for row in rows] for rows in self._weights]
+        self._levels = [moved(levels) for levels in self._levels]
+        self._sum_up()
+
+    def _spend(
+        self, depth: int, depth_s: float, sent: int, taken: float, seconds: float
+    ) -> list[float]:
+        """Share of a block's calls beyond each quota and what was saved up; saves up, or spends."""
+        over, levels = list[float](), self._levels[depth]
+        for cell, log in enumerate(_LOGS):
+            quota = self.rate * math.exp(log)
+            had = levels[cell] + quota * seconds
+            over.append(max(0.0, 1.0 - had / sent))
+            levels[cell] = min(depth_s * quota, max(0.0, had - taken))
+        return over
 
     def noise(self) -> tuple[float, float]:
         """Share of the calls that is refused by chance: mean and standard deviation."""
-        weights = self._noise_weights()
+        weights = self._by_noise
         total = sum(weights)
         mean = sum(p * weight for p, weight in zip(_NOISE, weights, strict=True)) / total
         square = sum(p * p * weight for p, weight in zip(_NOISE, weights, strict=True)) / total
@@ -140,40 +200,31 @@ class QuotaFit:
 
     def quantile(self, share: float) -> float:
         """Calls a second that the quota is below with this probability."""
-        sums = [sum(map(math.exp, column)) for column in zip(*self._weights, strict=True)]
-        left = share * sum(sums)
-        for log, weight in zip(_LOGS[_VARY:], sums, strict=False):
+        left = share * sum(self._by_quota)
+        for log, weight in zip(_LOGS[_VARY:], self._by_quota, strict=False):
             if left <= weight:
                 return self.rate * math.exp(log + (left / weight - 0.5) * _STEP)
             left -= weight
         return self.rate * math.exp(_SPAN)
 
-    def _noise_weights(self) -> list[float]:
-        return [sum(map(math.exp, row)) for row in self._weights]
+    def _sum_up(self) -> None:
+        found = [[[math.exp(log) for log in row] for row in rows] for rows in self._weights]
+        self._by_noise = [sum(map(sum, rows)) for rows in zip(*found, strict=True)]
+        columns = zip(*(row for rows in found for row in rows), strict=True)
+        self._by_quota = [sum(column) for column in columns]
 
 
-def _likelihoods(
-    noise: float,
-    coarse: float,
-    over: list[float],
-    saved: list[float],
-    hits: float,
-    misses: float,
-) -> list[float]:
+def _likelihoods(noise: float, over: list[float], hits: float, misses: float) -> list[float]:
     """Likelihood of so many refusals under a noise, by the share of the calls over each quota."""
-
-    def likely(f: float) -> float:
-        f = min(_MOST, max(_LEAST, f))
-        return math.exp(max(_LEAST_LIKELY, hits * math.log(f) + misses * math.log(1.0 - f)))
-
-    below = likely(noise)
+    exp, log, rest = math.exp, math.log, 1.0 - noise
+    least = min(_MOST, max(_LEAST, noise))
+    below = exp(max(_LEAST_LIKELY, hits * log(least) + misses * log(1.0 - least)))
+    shares = [min(_MOST, max(_LEAST, noise + rest * share)) for share in over]
     return [
-        chance * below
-        + (1.0 - chance - coarse) * likely(noise + (1.0 - noise) * share)
-        + coarse * likely(noise + (1.0 - noise) * max(share, _EVERY_OTHER))
-        if share > 0.0
+        _SPARED * below + _UNSPARED * exp(max(_LEAST_LIKELY, hits * log(f) + misses * log(1.0 - f)))
+        if share
         else below
-        for share, chance in zip(over, saved, strict=True)
+        for f, share in zip(shares, over, strict=True)
     ]
 
 
@@ -187,20 +238,27 @@ class Cruise:
         fit: What is known of quota and noise.
         noise: Share of the calls that is refused by chance.
         pace: Calls a second.
+        is_refused: A higher rate was refused, and the quota is known well, since this was False.
     """
 
     __slots__ = (
         "_at",
         "_blocks",
         "_calls",
+        "_ceiling",
         "_credit",
         "_down_at",
         "_end_at",
         "_end_sent",
+        "_high",
         "_is_probe",
+        "_known_at",
+        "_known_sent",
+        "_noise_then",
         "_refused",
         "_sent",
         "fit",
+        "is_refused",
         "noise",
         "pace",
     )
@@ -209,10 +267,14 @@ class Cruise:
         self.fit = QuotaFit()
         self.noise = 0.0
         self.pace = 0.0
+        self.is_refused = False
         self._at, self._sent, self._refused = 0.0, 0, 0  # of the block
         self._end_at, self._end_sent = math.inf, 0  # of a block that is waited for
+        self._known_at, self._known_sent = 0.0, 0  # until when the fit was told what was taken
         self._calls = _BLOCK_CALLS
-        self._is_probe = False  # it is sent at a higher rate
+        self._is_probe, self._high = False, 0.0  # it is sent at a higher rate
+        self._ceiling = math.inf  # of the usual pace, until a higher rate has been tried
+        self._noise_then = 0.0  # as of the last block at a lower rate
         self._blocks = self._down_at = 0
         self._credit = _CREDIT  # refusals that may be spent on blocks at a higher rate
 
@@ -231,16 +293,25 @@ class Cruise:
             sure: Standard deviation of its logarithm.
         """
         self.fit.begin(rate, sure)
+        self._known_at, self._known_sent = now, sent
+        self._ceiling = math.inf
         self._blocks = self._down_at = 0
         self.resume(now, sent)
 
     def resume(self, now: float, sent: int) -> None:
         """Begin a block of calls at ``now``, after ``sent`` others."""
+        if now > self._known_at:
+            self.fit.on_gap(sent - self._known_sent, now - self._known_at)
+            self._known_at, self._known_sent = now, sent
         self._at, self._sent, self._refused = now, sent, 0
         self._end_at = math.inf
-        self._is_probe, self._calls = False, _BLOCK_CALLS
-        lean = _LEAN if self.noise < _QUIET else _NOISY_LEAN
-        self.pace = lean * (self.fit.quantile(_CRUISE) if self.fit.calls else self.fit.rate)
+        was_probe, self._is_probe, self._calls = self._is_probe, False, _BLOCK_CALLS
+        is_quiet = self.noise < _QUIET  # then each refusal is seen to be the quota's
+        lean, low = (_LEAN, _CRUISE) if is_quiet else (_NOISY_LEAN, _NOISY_CRUISE)
+        usual = lean * (self.fit.quantile(low) if self.fit.calls else self.fit.rate)
+        if was_probe or self._ceiling == math.inf:
+            self._ceiling = usual
+        self.pace = usual if is_quiet else min(usual, self._ceiling)
 
     def on_refused(self, index: int) -> None:
         """Learn that call number ``index`` was refused."""
@@ -260,7 +331,8 @@ class Cruise:
         """
         if self._end_at == math.inf:
             is_full = sent >= self._sent + self._calls or now >= self._at + _LONGEST_BLOCK_S
-            if not is_full or now < self._at + _BLOCK_S:
+            is_full = is_full and now >= self._at + _BLOCK_S
+            if not is_full and not self._is_too_high(now, sent):
                 return False
             self._end_at, self._end_sent = now, sent
         if now < self._end_at + lag_s:
@@ -269,21 +341,24 @@ class Cruise:
             self.resume(now, sent)
             return True
         self._blocks += 1
-        was_probe = self._is_probe
-        if was_probe and self.fit.quantile(0.5) > self.pace:  # next to nothing was refused
-            self._blocks += _UP_EVERY - 2 - self._blocks % _UP_EVERY
+        was_probe, before = self._is_probe, self._high
         self.resume(now, sent)
-        low, high = self.fit.quantile(_LOW), self.fit.quantile(_HIGH)
-        is_open = high > _OPEN * low and self._blocks % 2 == 0
-        if (
-            self._credit > 0.0
-            and not was_probe
-            and (is_open or (self._blocks % _UP_EVERY == 0 and high > _WIDE * low))
-        ):
-            self._is_probe, self.pace = True, min(high, _HIGHEST * self.pace)
+        low, self._high = self.fit.quantile(_LOW), self.fit.quantile(_HIGH)
+        is_free = was_probe and self._high >= before  # nothing speaks against it
+        is_wide = self._high > _WIDE * low
+        is_open = self._high > _OPEN * low and self._blocks % 2 == 0
+        is_due = not was_probe and (is_open or self._blocks % _UP_EVERY == 0)
+        is_paid = self._credit > 0.0 or (is_open and self._blocks % _AT_ANY_COST == 0)
+        if is_paid and is_wide and (is_free or is_due):
+            self._is_probe, self.pace = True, min(self._high, _HIGHEST * self.pace)
         elif self._blocks >= self._down_at + _DOWN_EVERY:
             self._look_below()
         return True
+
+    def _is_too_high(self, now: float, sent: int) -> bool:
+        """Return whether a higher rate has cost enough refusals to tell."""
+        beyond = self._refused - self.noise * (sent - self._sent)
+        return self._is_probe and beyond >= _ENOUGH and now >= self._at + _CREDIBLE_S
 
     def on_cluster(self, now: float, sent: int, until: float) -> None:
         """Learn of a cluster, with which the block ends; go on after a pause.
@@ -297,6 +372,8 @@ class Cruise:
                 self._end_at, self._end_sent = now, sent
             self._refused += 1
             self._learn()
+        self.fit.empty()
+        self._known_at, self._known_sent = now, sent
         self.resume(until, sent)
         if not was_probe:
             self.pace *= _AFTER_CLUSTER
@@ -307,15 +384,24 @@ class Cruise:
         if seconds < _CREDIBLE_S or calls < max(1.0, _USED * self.pace * seconds):
             return False
         self.fit.on_block(calls, min(calls, self._refused), seconds)
+        self._known_at, self._known_sent = self._end_at, self._end_sent
         if self._is_probe:
-            self._credit -= max(0.0, self._refused - self.noise * calls)
+            beyond = self._refused - self.noise * calls
+            self._credit -= beyond
+            if beyond >= _ENOUGH and self.fit.quantile(_HIGH) <= _OPEN * self.fit.quantile(_LOW):
+                self.is_refused = True
         self._credit = min(_CREDIT, self._credit + _WORTH * calls)
         self.noise = self.fit.noise()[0]
         return True
 
     def _look_below(self) -> None:
+        """Send less for a block, where the noise is uncertain, or seems to have grown.
+
+        A pace a little above a quota looks like more noise.
+        """
         mean, deviation = self.fit.noise()
-        if mean >= _SOME_NOISE and deviation > _DOUBT * mean:
-            self._down_at = self._blocks
+        is_doubtful = deviation > _DOUBT * mean and self.fit.quantile(_SURELY) < self.pace
+        if mean >= _SOME_NOISE and (is_doubtful or mean > _GROWN * self._noise_then):
+            self._down_at, self._noise_then = self._blocks, mean
             self._calls = _DOWN_CALLS
             self.pace *= 1.0 - max(_DOWN, mean)

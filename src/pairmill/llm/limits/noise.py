@@ -26,13 +26,16 @@ import math
 from bisect import bisect_left
 from collections import deque
 
-__all__ = ["ClusterTest", "NoiseTest", "WaveTest"]
+__all__ = ["ClusterTest", "NoiseTest", "WaveTest", "pause_score"]
 
 _IN_CLUSTER = 0.9  # of the calls are refused while a quota is used up
 _LEAST_USUAL, _MOST_USUAL = 0.05, 0.5  # so that two are no cluster yet, and one can be told
 _PRIOR_REFUSED, _PRIOR_TAKEN = 1.5, 8.0  # with no history one call of five may be refused by chance
 _LONG, _SHORT = 1000.0, 100.0  # calls over which the usual probability is known
 _KEPT = 32  # refusals that are kept in the order of sending
+_COSTLY = 100.0  # a pause for nothing may cost one part in so many of the calls
+_SURE = (8.0, 16.0)  # bounds of the log likelihood ratio that a pause needs
+_AGAIN = 2.5  # the same, where calls are refused at once after a pause
 _COUNT = 16  # refusals that tell of an excess: by chance their number varies by a quarter
 _EXCESS, _TIMES = 0.03, 1.5  # what an excess is: so much more, and so many times the noise
 _STILL = 0.5  # of an excess, still refused at a lower rate: it is noise
@@ -121,6 +124,18 @@ class ClusterTest:
             if counts[1] > memory:
                 counts[0] *= memory / counts[1]
                 counts[1] = memory
+
+
+def pause_score(calls: float, *, is_blocked: bool) -> float:
+    """Return the score of a cluster that a pause needs: more if it would cost more ``calls``.
+
+    Args:
+        calls: That could be made in the pause.
+        is_blocked: Nothing was taken since the last pause.
+    """
+    least, most = _SURE
+    needed = min(most, max(least, math.log(_COSTLY * max(1.0, calls))))
+    return _AGAIN if is_blocked else needed
 
 
 class NoiseTest:

