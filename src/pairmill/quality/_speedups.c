@@ -21,7 +21,8 @@ enum { NEGATION = 4 }; /* number of the flag, as in speedups.py */
 
 /* ---- hashes: multiply 64 by 64 bits and fold the halves, as in wyhash (public domain) ---- */
 
-static const uint64_t K0 = 0xa0761d6478bd642fULL, K1 = 0xe7037ed1a0b428dbULL;
+static const uint64_t K1 = 0xe7037ed1a0b428dbULL;
+static uint64_t K0 = 0xa0761d6478bd642fULL; /* differs by process: texts cannot be made to collide */
 
 static inline uint64_t mix(uint64_t a, uint64_t b)
 {
@@ -798,8 +799,26 @@ static int add_type(PyObject *module, PyType_Spec *spec)
     return failed;
 }
 
+/* Take the seed of Python's own hashes, once: it is random unless PYTHONHASHSEED is set. */
+static int seed_hashes(void)
+{
+    static int is_done = 0;
+    PyObject *text = is_done ? NULL : PyUnicode_FromString("pairmill");
+    if (is_done)
+        return 0;
+    if (!text)
+        return -1;
+    Py_hash_t found = PyObject_Hash(text);
+    Py_DECREF(text);
+    K0 ^= mix((uint64_t)found, K1);
+    is_done = 1;
+    return 0;
+}
+
 static int module_exec(PyObject *module)
 {
+    if (seed_hashes() < 0)
+        return -1;
     if (PyModule_AddIntConstant(module, "VERSION", 2) < 0) /* of the interface, see speedups.py */
         return -1;
     return add_type(module, &lexicon_spec) < 0 || add_type(module, &text_spec) < 0 ? -1 : 0;
