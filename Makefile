@@ -59,7 +59,7 @@ fmt: setup  ## format the code
 
 lint: setup
 	$(BIN)/ruff format --check src tests benchmarks tools hatch_build.py
-	$(BIN)/ruff check src tests benchmarks tools hatch_build.py
+	$(BIN)/ruff check .
 	$(BIN)/python tools/lint_names.py src
 
 docs: setup  ## write the generated parts of the docs

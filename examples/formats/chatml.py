@@ -1,8 +1,9 @@
-"""An export format of your own: one text with ChatML's marks, for trainers without a chat template.
+"""An export format of your own: one text with ChatML's marks, for trainers without chat templates.
 
     pairmill export dataset/ --to examples/formats/chatml.py:CHATML
 
-Installed packages can provide it under a name, with an entry point in the group ``pairmill.formats``.
+Installed packages can provide it under a name, with an entry point in the group
+``pairmill.formats``.
 """
 
 from pairmill.output.formats.format import Format, each
@@ -11,7 +12,8 @@ from pairmill.output.formats.format import Format, each
 def as_text(row: dict) -> dict:
     """Return the record of one row; the keys are those of ``schema``."""
     turns = (("system", row["system"]), ("user", row["instruction"]), ("assistant", row["answer"]))
-    return {"text": "".join(f"<|im_start|>{who}\n{said}<|im_end|>\n" for who, said in turns if said)}
+    marked = [f"<|im_start|>{who}\n{said}<|im_end|>\n" for who, said in turns if said]
+    return {"text": "".join(marked)}
 
 
 CHATML = Format(

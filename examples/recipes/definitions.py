@@ -1,6 +1,8 @@
 """A recipe of your own in Python: one definition per chunk.
 
     pairmill run articles/ -o dataset --recipe examples/recipes/definitions.py
+
+The fields of ``Definition`` are what the model is asked for.
 """
 
 from pairmill import AnswerModel, Ask, Chunk, ChunkQuestion, Pair

@@ -90,5 +90,8 @@ def test_what_is_built_is_a_module_and_part_of_the_wheel(build: ModuleType, tmp_
     }
     spec = importlib.util.spec_from_file_location("_speedups", tmp_path / build.BUILT)
     assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    assert module.__name__ == "_speedups"
+    assert spec.loader is not None
+    module: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    lexicon = module.Lexicon(lambda word: (word, 0), 8)
+    assert module.Text(lexicon, b"one two one", b"").distinct == 2

@@ -25,7 +25,7 @@ from pairmill.run.checking_process import (
     ReplyPortion,
     checks_as_data,
 )
-from pairmill.run.turns import Turns
+from pairmill.run.turns import JudgingQueue
 from pairmill.sources.processes import Process
 
 if TYPE_CHECKING:
@@ -91,7 +91,6 @@ class Checkers:
         *,
         seed: int = 0,
         lazily: bool = False,
-        turns: Turns | None = None,
         start: Callable[[], Started] = lambda: Process(_MODULE, leads=True),
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -100,7 +99,7 @@ class Checkers:
         self._judge = judge
         self._notice = notice
         self._seed = seed
-        self._turns = turns or Turns()
+        self._queue = JudgingQueue(judge)
         self._start = start
         self._now = now
         self._children: list[_Child] = []
@@ -120,19 +119,15 @@ class Checkers:
             RejectedError: It killed or hung processes.
         """
         if self._is_lazy and not self._is_busy():
-            return await self._judge_here(job)
+            return await self._queue.judge(job)
         while len(self._children) + len(self._unproven) < self._most:
             self._begin()
         if not self._children or len(self._waiting) >= _BEHIND * len(self._children):
-            return await self._judge_here(job)
+            return await self._queue.judge(job)
         sent = _Sent(job, asyncio.get_running_loop().create_future(), self._now())
         self._waiting.append(sent)
         self._flush_soon()
         return await sent.reply
-
-    async def _judge_here(self, job: CheckJob) -> CheckReply:
-        await self._turns.take()
-        return self._judge(job)
 
     def close(self) -> None:
         """End the processes, and cancel all waiters."""

@@ -338,7 +338,6 @@ def _checking(settings: Settings, watch: CanaryGuard, bus: Bus) -> Iterator[None
         lambda text: bus.emit(Notice(text=text)),
         seed=settings.seed,
         lazily=settings.check_processes == "auto",
-        turns=watch.turns,
     )
     try:
         yield

@@ -113,11 +113,13 @@ class JudgingQueue:
         self._round_s = round_s
         self._now = now
         self._waiting: deque[tuple[CheckJob, asyncio.Future[CheckReply]]] = deque()
+        self._is_due = False  # to go on in the next round
 
     async def judge(self, job: CheckJob) -> CheckReply:
         """Return the verdicts of a job; what its checks raise is raised here."""
         loop = asyncio.get_running_loop()
-        if not self._waiting:
+        if not self._is_due:
+            self._is_due = True
             loop.call_soon(self._go_on)
         reply: asyncio.Future[CheckReply] = loop.create_future()
         self._waiting.append((job, reply))
@@ -126,14 +128,14 @@ class JudgingQueue:
     def _go_on(self) -> None:
         ends_at = self._now() + self._round_s
         while self._waiting:
-            job, reply = self._waiting[0]
+            job, reply = self._waiting.popleft()
             if not reply.done():  # else cancelled
                 try:
                     reply.set_result(self._judge(job))
                 except Exception as error:  # noqa: BLE001 (it is its unit's)
                     reply.set_exception(error)
-            self._waiting.popleft()
             if self._now() >= ends_at:
                 break
-        if self._waiting:
+        self._is_due = bool(self._waiting)
+        if self._is_due:
             asyncio.get_running_loop().call_soon(self._go_on)
