@@ -38,6 +38,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 _ROOM = 3  # places for each key, so that the first or second one that is looked at is the one
 _MOST_FILLED = 0.6
+_ZEROS = array("q", [0]) * 2**10
 
 
 class KeyCounts:
@@ -51,8 +52,10 @@ class KeyCounts:
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._size = 2 ** (_ROOM * most).bit_length()
         self._repeated: dict[int, int] = {}
-        self._clear()
+        self._once = array("q", [0]) * self._size
+        self._single = self._filled = 0
 
     def __len__(self) -> int:
         return len(self._repeated) + self._single
@@ -106,11 +109,14 @@ class KeyCounts:
         return self._repeated.get(key, 1) >= least
 
     def _clear(self) -> None:
-        self._once = array("q", bytes(8 * 2 ** (_ROOM * self._most).bit_length()))
+        """Empty the table in its place: one made anew would take its memory beside this one's."""
+        del self._once[self._size :]
+        for start in range(0, self._size, len(_ZEROS)):
+            self._once[start : start + len(_ZEROS)] = _ZEROS[: self._size - start]
         self._single = self._filled = 0
 
     def _widen(self) -> None:
-        held, self._once = self._once, array("q", bytes(16 * len(self._once)))
+        held, self._once = self._once, array("q", [0]) * (2 * len(self._once))
         for key in filter(None, held):
             self._once[self._place_of(key)] = key
 
