@@ -204,7 +204,7 @@ class PreparedPair(Struct, frozen=True, dict=True, eq=False):
 
     @lazy
     def folded(self) -> str:
-        """The answer in lower case, for phrases."""
+        """Answer in lower case, for phrases."""
         return self.answer.text.lower()
 
     @lazy
