@@ -605,6 +605,47 @@ static PyObject *text_holds(PyObject *object, PyObject *const *args, Py_ssize_t 
     Py_RETURN_FALSE;
 }
 
+/* count: (words, words that begin with a digit, words with each flag) of ASCII, each as often as it stands;
+   words that the lexicon does not know have no flags, and are not asked about */
+static PyObject *lexicon_count(PyObject *object, PyObject *given)
+{
+    const Lexicon *self = (Lexicon *)object;
+    Py_ssize_t length;
+    const char *text = PyUnicode_AsUTF8AndSize(given, &length);
+    if (!text)
+        return NULL;
+    char *folded = PyMem_Malloc(length + 1);
+    if (!folded)
+        return PyErr_NoMemory();
+    length = fold(text, length, folded);
+    long counts[FLAGS + 2] = {0};
+    for (Py_ssize_t at = 0; at < length;) {
+        if (is_blank(folded[at])) {
+            at++;
+            continue;
+        }
+        Py_ssize_t start = at;
+        while (at < length && !is_blank(folded[at]))
+            at++;
+        counts[0]++;
+        if (is_digit(folded[start])) {
+            counts[1]++;
+            continue;
+        }
+        uint32_t flags = slot_of(self->entries, self->size, hash_bytes(folded + start, at - start))->flags;
+        for (int flag = 0; flags; flag++, flags >>= 1)
+            counts[2 + flag] += flags & 1;
+    }
+    PyMem_Free(folded);
+    PyObject *found = PyTuple_New(FLAGS + 2);
+    for (int at = 0; found && at < FLAGS + 2; at++) {
+        PyObject *number = PyLong_FromLong(counts[at]);
+        if (!number || PyTuple_SetItem(found, at, number) < 0)
+            Py_CLEAR(found);
+    }
+    return found;
+}
+
 /* ---- what two texts share ---- */
 
 static int32_t count_shared(const Text *one, const Text *other, const Text *more)
@@ -1032,8 +1073,15 @@ static PyType_Slot text_slots[] = {
     {0, NULL},
 };
 
+static PyMethodDef lexicon_methods[] = {
+    {"count", lexicon_count, METH_O,
+     "count(text): (words, words that begin with a digit, words with each flag) of ASCII."},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyType_Slot lexicon_slots[] = {
     {Py_tp_new, lexicon_new},
+    {Py_tp_methods, lexicon_methods},
     {Py_tp_dealloc, lexicon_dealloc},
     {Py_tp_doc, "Lexicon(describe, most): stems and flags of words, asked for once each."},
     {0, NULL},

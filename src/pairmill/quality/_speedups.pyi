@@ -6,6 +6,7 @@ VERSION: Final[int]
 @final
 class Lexicon:
     def __new__(cls, describe: Callable[[str], tuple[str, int]], most: int, /) -> Lexicon: ...
+    def count(self, text: str, /) -> tuple[int, ...]: ...
 
 @final
 class Text:

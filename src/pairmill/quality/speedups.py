@@ -26,7 +26,7 @@ from pairmill.quality.word_lists import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 _VERSION = 3  # of the extension's interface: one built from another source is left alone
 try:
@@ -41,6 +41,7 @@ __all__ = [
     "Flag",
     "Hint",
     "Lexicon",
+    "MarkedWords",
     "Text",
     "are_used",
     "fast_text",
@@ -147,6 +148,19 @@ def fast_text(
         return Text(lexicon, None, text, is_source)
     folded_bytes = None if folded is None else folded.encode()
     return Text(lexicon, folded_bytes, text.encode("ascii", "replace"), is_source)
+
+
+class MarkedWords:
+    """Words with marks, 0 to 7 each, to be counted in texts; only where the extension was built."""
+
+    def __init__(self, marks: Mapping[str, int]) -> None:
+        """Create it; ``marks`` are bits."""
+        self._lexicon = Lexicon(lambda word: ("", marks[word]), len(marks))
+        Text(self._lexicon, " ".join(marks).encode(), b"")  # which makes it known
+
+    def count(self, text: str) -> tuple[int, ...]:
+        """Count an ASCII text's words, those that begin with a digit, and those with each mark."""
+        return self._lexicon.count(text)
 
 
 def word_table(words: Iterable[str]) -> Text:
