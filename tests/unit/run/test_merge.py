@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.cli import rows
-from tests.support.corpus import article, write_corpus
+from tests.support.corpus import write_corpus
 
 from pairmill import generate
 from pairmill.errors import FolderError, UsageError
@@ -47,9 +47,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (corpus / "short.md").write_text("Too short.", "utf-8")
     with Simulator() as endpoint:
 
-        def run(partition: str, output: str, **more: int) -> None:
-            where = {"base_url": endpoint.url, "model": "m", "output": path / output}
-            found = generate(corpus, partition=partition, progress=False, **where, **more)
+        def run(partition: str, output: str, seed: int = 0) -> None:
+            found = generate(
+                corpus,
+                output=path / output,
+                partition=partition,
+                seed=seed,
+                base_url=endpoint.url,
+                model="m",
+                progress=False,
+            )
             assert found.exit_code == 0
 
         run("0/2", "parts")
@@ -120,8 +127,13 @@ def test_a_missing_part_is_named(world: World) -> None:
     assert rows(world.out) == rows(world.first)
     assert merged.lines[0].startswith("merged 1 parts")
     with Simulator() as endpoint:  # only what the other part would have done is asked for
-        where = {"base_url": endpoint.url, "model": "m", "output": world.out}
-        generate(world.path / "articles", progress=False, **where)
+        generate(
+            world.path / "articles",
+            output=world.out,
+            base_url=endpoint.url,
+            model="m",
+            progress=False,
+        )
         probe = 1  # how the endpoint takes a schema
         assert endpoint.report()["calls"] - probe == len(rows(world.second)) > 0
     assert len(rows(world.out)) == ARTICLES
