@@ -164,7 +164,7 @@ class AimdLimit:
         self._begin_round()
 
     def on_refused(self, now: float, in_flight: int) -> None:
-        """Narrow by a quarter, and double no more."""
+        """Narrow to what was in flight and an eighth more, and stop doubling."""
         self._is_slow_start = False
         self._cut_at = now
         self.limit = max(1, min(self.limit, in_flight + in_flight // 8))
