@@ -5,7 +5,7 @@
  * same, and tests compare them. Nothing depends on this module: where it was not built, the
  * reference runs.
  *
- * A Text holds a hash of 64 bits for each word and each stem, in order. Words are told apart by
+ * A Text holds a hash for each word (64 bits) and each stem (56), in order. They are told apart by
  * their hash alone: two different words with the same one are as likely as 1 in 2^64.
  */
 
@@ -45,10 +45,21 @@ static uint64_t hash_bytes(const char *at, size_t length)
 
 /* ---- Lexicon: word -> stem and flags ---- */
 
+enum { STEM_BITS = 64 - FLAGS };
+
 typedef struct {
-    uint64_t word, stem; /* stem 0: a word without content */
-    uint32_t flags;
+    uint64_t word;
+    uint64_t told; /* its stem's hash, or 0 for a word without content; the flags above it */
 } Entry;
+
+static inline uint64_t stem_of(Entry entry) { return entry.told << FLAGS >> FLAGS; }
+static inline unsigned int flags_of(Entry entry) { return (unsigned int)(entry.told >> STEM_BITS); }
+
+static Entry make_entry(uint64_t word, const char *stem, size_t length, unsigned int flags)
+{
+    uint64_t hash = length ? hash_bytes(stem, length) << FLAGS >> FLAGS : 0;
+    return (Entry){word, (uint64_t)flags << STEM_BITS | (length && !hash ? 1 : hash)};
+}
 
 typedef struct {
     PyObject_HEAD
@@ -97,7 +108,7 @@ static int lexicon_find(Lexicon *self, const char *word, size_t length, uint64_t
     unsigned int flags;
     int is_pair = PyArg_ParseTuple(told, "s#I", &stem, &stem_length, &flags);
     if (is_pair)
-        *found = (Entry){hash, stem_length ? hash_bytes(stem, stem_length) : 0, flags};
+        *found = make_entry(hash, stem, stem_length, flags);
     Py_DECREF(told);
     if (!is_pair)
         return -1;
@@ -240,14 +251,16 @@ static int text_read_words(Text *self, Lexicon *lexicon, const char *folded, Py_
             return -1;
         int32_t place = self->n_words++;
         self->words[place] = hash;
-        self->word_stems[place] = entry.stem;
-        self->negations[place] = entry.flags >> NEGATION & 1;
-        if (index_add(&self->by_word, hash, place) && entry.flags)
+        uint64_t stem = stem_of(entry);
+        unsigned int flags = flags_of(entry);
+        self->word_stems[place] = stem;
+        self->negations[place] = flags >> NEGATION & 1;
+        if (index_add(&self->by_word, hash, place) && flags)
             for (int flag = 0; flag < FLAGS; flag++)
-                self->counts[flag] += entry.flags >> flag & 1;
-        if (entry.stem) {
-            self->stems[self->n_stems] = entry.stem;
-            index_add(&self->by_stem, entry.stem, self->n_stems++);
+                self->counts[flag] += flags >> flag & 1;
+        if (stem) {
+            self->stems[self->n_stems] = stem;
+            index_add(&self->by_stem, stem, self->n_stems++);
         }
     }
     return 0;
