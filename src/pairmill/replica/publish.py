@@ -79,7 +79,7 @@ def publish(
     sleep: Callable[[float], None] = time.sleep,
     tell: Callable[[str], None] = lambda _: None,
 ) -> StoreManifest:
-    """Make the store hold a run folder that no process works on; what it replaces is removed.
+    """Upload a run folder that no process works on; objects that it replaces are removed.
 
     Args:
         store: Where to.
