@@ -89,7 +89,7 @@ def publish(
         version: Of this pairmill.
         clock: Monotonic seconds.
         sleep: To wait with, for a holder that may be dead.
-        tell: Told in a line what is waited for.
+        tell: Receives a line about each wait.
 
     Raises:
         FolderError: Something else is there, and stays; or the run folder is damaged.

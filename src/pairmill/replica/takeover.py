@@ -132,7 +132,7 @@ def take_over(
         version: Of this pairmill.
         clock: Monotonic seconds.
         sleep: To wait with, for a holder that may be dead.
-        tell: Told in a line what is waited for.
+        tell: Receives a line about each wait.
 
     Raises:
         ConfigError: The store cannot be used.
