@@ -143,7 +143,7 @@ def test_each_file_and_each_seal_is_looked_at_once(
         connect = sqlite3.connect
 
         def watched(*given: Any, **more: Any) -> sqlite3.Connection:
-            connection = connect(*given, **more)
+            connection: sqlite3.Connection = connect(*given, **more)
             connection.set_progress_handler(count, 10)
             return connection
 
