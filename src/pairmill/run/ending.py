@@ -111,7 +111,7 @@ class Ending:
         self._origins: Origins | None = None
 
     def listen(self, bus: Bus) -> None:
-        """Count what is read and committed, and update the card when a shard is published."""
+        """Count reads and commits, and update the card when a shard is published."""
         bus.subscribe(self._publish, ShardPublished)
         bus.subscribe(self._count, DocumentsRead, UnitsPlanned, Committed)
         bus.subscribe(self._skip, InputSkipped)

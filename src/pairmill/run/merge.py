@@ -78,7 +78,7 @@ class Merged:
     """A folder that was merged.
 
     Attributes:
-        account: What it holds, and what that cost.
+        account: Its counts and cost.
         lines: Plain lines that say what was merged.
     """
 
@@ -314,7 +314,7 @@ def merge_to_store(
         paths: See `pairmill.run.merge.merge`.
         url: Of the place to make.
         unfinished: See `pairmill.run.merge.merge`.
-        tell: Told in a line what is waited for.
+        tell: Receives a line about each wait.
 
     Raises:
         PairmillError: As `pairmill.run.merge.merge`, and where the store cannot be used.

@@ -176,7 +176,7 @@ class Filling:
     passage: str = ""
 
     def at_least(self, count: int) -> list[Draft]:
-        """Return at least so many drafts; they repeat if the passage has no others."""
+        """Return at least this many drafts, repeating them if the passage yields too few."""
         drafts = list(self.drafts)
         if len(drafts) < count and self.passage:
             more = draft_pairs(self.passage, count, self.rng)
@@ -236,7 +236,7 @@ def _values_in(text: str, opening: str = "{") -> list[Any]:
 
 
 def _schema_of(value: Any) -> dict[str, Any]:  # noqa: PLR0911 (one for each kind of JSON value)
-    """Derive the schema that an example stands for."""
+    """Derive a schema from an example."""
     if isinstance(value, dict):
         return {"type": "object", "properties": {key: _schema_of(it) for key, it in value.items()}}
     if isinstance(value, list):
