@@ -7,6 +7,7 @@ present table of checks (see its README). The newest one shows that what is writ
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import tarfile
 from collections import Counter
@@ -186,6 +187,14 @@ def _newer_settings(folder: Path) -> None:
     path.write_text(json.dumps({**found, "format": found["format"] + 1}), "utf-8")
 
 
+def _newer_manifest(folder: Path) -> None:
+    """As a copy of the published files has it."""
+    shutil.rmtree(folder / ".run")
+    path = folder / "manifest.json"
+    found = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**found, "format": found["format"] + 1}), "utf-8")
+
+
 def _newer_ledger(folder: Path) -> None:
     with closing(sqlite3.connect(folder / ".run" / "ledger.db")) as db:
         db.execute(f"PRAGMA user_version = {LEDGER_FORMAT + 1}")
@@ -203,6 +212,7 @@ READERS = ["status", "report"]  # of the ledger; export and show need nothing bu
     ("change", "command"),
     [
         *((_newer_settings, name) for name in ("run", "recover", "export", "show", *READERS)),
+        *((_newer_manifest, name) for name in ("run", "recover", "export", *READERS)),
         *((_newer_ledger, name) for name in ("run", "recover", *READERS)),
         *((_newer_marks, name) for name in ("export", "report")),
     ],
