@@ -20,7 +20,10 @@ from pairmill.llm.masking import plain
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["classify", "classify_empty", "is_about_money"]
+__all__ = ["FAILED", "classify", "classify_empty", "is_about_money"]
+
+FAILED = "error"
+"""Finish reason of an answer that the server broke off."""
 
 _NAMES: dict[str, Kind] = {
     # OpenAI and those who copy its codes (Azure, Groq, Together, DeepSeek, llmock ...)
@@ -427,6 +430,7 @@ _BY_FINISH: dict[str, tuple[Kind, str, str]] = {
         "length",
         "thinking took all tokens before an answer; set reasoning: off, or more answer_tokens",
     ),
+    FAILED: (Kind.LOST, "failed", "the server broke the answer off"),
 }
 
 

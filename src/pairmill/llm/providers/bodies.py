@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pairmill.llm.providers import failures
+from pairmill.llm.providers.messages import THOUGHT_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,7 +133,7 @@ _READERS: dict[str, Callable[[bytes, int], bytes]] = {
 }
 
 
-_TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
+_TEXTS = ("content", *THOUGHT_FIELDS, "refusal")
 _FIELDS = (b":", b"event:", b"id:", b"retry:")
 _BOM = b"\xef\xbb\xbf"
 _END = b"[DONE]"
@@ -258,7 +259,9 @@ class _Pieces:
                 self._texts.setdefault(key, []).append(value)
         if isinstance(part.get("content"), list):
             self._parts.extend(part["content"])
-        for at, call in enumerate(_dicts(part.get("tool_calls"))):
+        for at, call in enumerate(
+            _dicts(part.get("tool_calls")) or [{"function": part.get("function_call")}]
+        ):
             function = call.get("function")
             piece = function.get("arguments") if isinstance(function, dict) else None
             index = call.get("index")
