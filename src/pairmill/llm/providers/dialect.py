@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Refusal", "WireDialect", "fit_schema", "is_strict", "named_keywords", "read_refusal"]
 
 REFUSALS = frozenset({400, 403, 404, 405, 406, 409, 412, 415, 416, 417, 422, 501})
-_FAILURES = frozenset({500, 502})  # about a parameter only if its name can be nothing else
+_FAILURES = frozenset({500, 502, 503})  # about a parameter only if its name can be nothing else
 _MOST_CHARS = 8000
 _MOST_DEPTH = 8
 _ECHOES = frozenset({"input", "ctx", "request", "body", "failed_generation", "url"})
