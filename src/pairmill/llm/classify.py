@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from pairmill.errors import Kind, ProviderError
@@ -109,7 +110,6 @@ _STATUSES: dict[int, Kind] = {
     424: Kind.OVERLOAD,  # TGI: the generation failed
     425: Kind.OVERLOAD,
     429: Kind.RATE,
-    451: Kind.CHUNK,
     498: Kind.OVERLOAD,  # Groq: no capacity in the flex tier
     499: Kind.LOST,
     501: Kind.REFUSED,  # what was asked for is not there, now or later
@@ -316,12 +316,13 @@ def classify(
     message = plain(facts.message, secrets)
     if status in _ADVICE:
         message = f"{message}: {_ADVICE[status]}" if message else _ADVICE[status]
+    named = f"HTTP {status}" if message else _named(status)
     message = message or "no reason given"
     wait = retry_after_s(headers, {"error": facts.error}, now_wall=now, said=facts.message)
     until = _until(now + wait.seconds) if wait and wait.seconds > _LONG_S else ""
     return ProviderError(
         kind,
-        f"{message} (HTTP {status}){until}",
+        f"{message} ({named}){until}",
         status=status,
         code=plain(code, secrets, 80) if code else None,
         reason=reason,
@@ -345,6 +346,25 @@ def _until(moment: float) -> str:
     return time.strftime("; it asks to wait until %Y-%m-%d %H:%M UTC", time.gmtime(moment))
 
 
+def _named(status: int) -> str:
+    """Return a status with what it means, for a reply that says nothing itself."""
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = _PROXY_STATUSES.get(status, "")
+    return f"HTTP {status} {phrase}".rstrip()
+
+
+_PROXY_STATUSES = {  # Cloudflare's, and nginx's 499
+    499: "the client closed the request",
+    520: "an odd reply of the server behind the proxy",
+    521: "the server behind the proxy is down",
+    522: "the server behind the proxy does not connect",
+    523: "the server behind the proxy is unreachable",
+    525: "no TLS between the proxy and the server",
+    526: "an untrusted certificate behind the proxy",
+    530: "the proxy does not find the server",
+}
 _LONG_S = 600.0
 _ADVICE = {
     303: "the answer takes longer than the server keeps a call open, and is left at another"

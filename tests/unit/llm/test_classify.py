@@ -272,6 +272,12 @@ def test_what_the_server_asks_us_to_wait(
     )
 
 
+def test_a_status_without_a_word_is_told_with_its_meaning() -> None:
+    assert str(named(421, b"")) == "no reason given (HTTP 421 Misdirected Request)"
+    assert "behind the proxy is down" in str(named(521, b""))
+    assert str(named(599, b"")) == "no reason given (HTTP 599)"
+
+
 def test_a_gateway_that_gave_up_may_have_cost_money() -> None:
     assert named(504, b"").maybe_paid
     assert not named(503, b"").maybe_paid
@@ -390,7 +396,8 @@ def test_money_that_is_gone_is_read_in_any_shape(status: int, body: Any) -> None
         (400, "Model not exist.", Kind.CONFIG),
         (400, "The provided model identifier is invalid.", Kind.CONFIG),
         (403, "Your organization must be verified to use the model `o3`.", Kind.CONFIG),
-        (451, "Unavailable For Legal Reasons", Kind.CHUNK),
+        (451, "Unavailable For Legal Reasons", Kind.REFUSED),
+        (451, "Withheld: sensitive content", Kind.CHUNK),
         (400, "Content Exists Risk", Kind.CHUNK),
         (400, "Prompt \u8d85\u957f", Kind.CHUNK),
         (400, "Range of input length should be [1, 30720]", Kind.CHUNK),

@@ -52,8 +52,9 @@ LIMIT_HEADERS = (
     "anthropic-ratelimit",
     "retry-after",
     "x-should-retry",
+    "location",
 )
-"""Prefixes of the names of rate-limit headers, in lower case; all other headers are dropped."""
+"""Prefixes of the names of headers that are kept, in lower case: about limits and redirects."""
 
 
 class Unit(IntEnum):
