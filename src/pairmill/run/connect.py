@@ -50,7 +50,7 @@ from pairmill.run.probing import (
     settle_mode,
 )
 from pairmill.run.sharing import held_to_share, open_sharing
-from pairmill.run.spending import Spending, open_spending
+from pairmill.run.spending import Spending, check_prices, open_spending
 from pairmill.run.threads import held_aside
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Connection",
+    "check_models",
     "connected",
     "header_dialect",
     "make_provider",
@@ -134,11 +135,7 @@ async def connected(
         clock = SystemClock()
         prices = load_prices(settings.prices)
         given_pools = pool_settings(settings)
-        models = {
-            name: price_of(settings, pool, prices)
-            for pool in given_pools
-            if (name := pool.model or settings.model)
-        }
+        models = _models(settings, prices)
         spending = _spending(settings, models, prices, folder, bus, stack)
         sharing = await open_sharing(settings, folder, spending.budget, bus)
         clients: dict[str, _PoolClient] = {}
@@ -278,6 +275,28 @@ def pool_settings(settings: Settings) -> tuple[PoolSettings, ...]:
     if all(pool.escalation for pool in settings.pools):
         raise ConfigError("pools: at least one must not be for escalation")
     return settings.pools
+
+
+def check_models(settings: Settings) -> None:
+    """Refuse models that a run could not connect to, before it reads any input.
+
+    Raises:
+        ConfigError: A key, an address, or a price that a cap needs is missing or invalid.
+    """
+    for pool in pool_settings(settings):
+        if not is_local_model(pool.model or settings.model):
+            resolve(settings, os.environ, pool)
+    prices = load_prices(settings.prices)
+    check_prices(settings, _models(settings, prices), prices)
+
+
+def _models(settings: Settings, prices: PriceTable) -> dict[str, Price | None]:
+    """Return the pools' models with their prices."""
+    return {
+        name: price_of(settings, pool, prices)
+        for pool in pool_settings(settings)
+        if (name := pool.model or settings.model)
+    }
 
 
 def _spending(

@@ -283,12 +283,14 @@ def _is_bare(folder: RunFolder) -> bool:
 
 
 def _is_blank(folder: RunFolder) -> bool:
-    """Return True if nothing was asked or written, as after a start without a key."""
-    if holds_shards(folder) or not folder.settings.is_file():
+    """Return True if nothing was asked or written: it is new, or a start had no key."""
+    if holds_shards(folder):
         return False
     if not folder.has_ledger:
         seen = GenerationLog.read(folder.generation)
         return not (seen and seen.generation)
+    if not folder.settings.is_file():
+        return False
     try:
         with folder.read_ledger() as ledger:
             totals = ledger.totals()
