@@ -119,6 +119,10 @@ def test_a_thought_that_was_cut_is_no_answer() -> None:
 def test_what_groq_refused_of_its_own_model_is_read_all_the_same() -> None:
     error = {"message": "Failed to generate JSON", "code": "json_validate_failed"}
     assert read({"error": {**error, "failed_generation": JSON}}, 400).text == JSON
+    inner = json.dumps({"error": {**error, "failed_generation": JSON}})
+    passed_on = {"message": "Provider returned error", "metadata": {"raw": inner}}
+    assert read({"error": passed_on}, 400).text == JSON
+    assert read({"error": {"message": f"GroqException - {inner}"}}, 500).text == JSON
     with pytest.raises(ProviderError) as caught:
         read({"error": {**error, "failed_generation": ""}}, 400)
     assert caught.value.kind is Kind.BADOUT

@@ -19,6 +19,7 @@ __all__ = [
     "THOUGHT_FIELDS",
     "content_text",
     "elsewhere",
+    "failed_generation",
     "first_choice",
     "message_of",
     "thoughts_of",
@@ -94,6 +95,29 @@ def elsewhere(message: dict[str, Any]) -> str:
     other.
     """
     return "\n".join(_objects(message, "", _MOST_DEPTH))
+
+
+def failed_generation(body: Any, depth: int = _MOST_DEPTH) -> str:
+    """Return the model's text in the body of a failure, where a server reports it; else "".
+
+    Groq's ``failed_generation``, also as gateways pass it on: JSON within a text.
+    """
+    if isinstance(body, str):
+        start = body.find("{") if "failed_generation" in body else -1
+        if start < 0:
+            return ""
+        try:
+            body = json.JSONDecoder().raw_decode(body[start:])[0]
+        except (ValueError, RecursionError):
+            return ""
+    if isinstance(body, dict):
+        written = body.get("failed_generation")
+        if isinstance(written, str) and "{" in written:
+            return written
+        body = list(body.values())
+    if not isinstance(body, list) or not depth:
+        return ""
+    return next(filter(None, (failed_generation(inner, depth - 1) for inner in body)), "")
 
 
 def thoughts_of(message: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from pairmill.llm.providers.dialect import read_refusal
 from pairmill.llm.providers.messages import (
     content_text,
     elsewhere,
+    failed_generation,
     first_choice,
     message_of,
     thoughts_of,
@@ -167,7 +168,7 @@ def _decode(
     if data is None and is_success(status):
         data = read_stream(body)
     if not is_success(status):
-        written = _failed_generation(data)
+        written = clean_text(failed_generation(data))
         if written:
             return Completion(written, "stop", "", _UNCOUNTED, now)
         raise _refused(status, headers, body if data is None else data, now, secrets)
@@ -297,13 +298,6 @@ def _hidden_thoughts(text: str, usage: Usage) -> int:
 def _guessed(thoughts: str, usage: Usage) -> int:
     """Estimate the tokens of thinking that the server does not count separately."""
     return min(len(thoughts) // _CHARS_PER_TOKEN, usage.completion_tokens)
-
-
-def _failed_generation(data: Any) -> str:
-    """Return the model's text that Groq reports when it fails its validation."""
-    error = data.get("error") if isinstance(data, dict) else None
-    written = error.get("failed_generation") if isinstance(error, dict) else None
-    return clean_text(written) if isinstance(written, str) and "{" in written else ""
 
 
 def _finish(choice: dict[str, Any]) -> str:
