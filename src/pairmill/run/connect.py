@@ -26,14 +26,18 @@ from pairmill.llm.estimate import AnswerTokens
 from pairmill.llm.limits.breaker import BILLED_PROBES, EndpointBreaker
 from pairmill.llm.limits.concurrency import AimdLimit, FixedLimit, GradientLimit
 from pairmill.llm.limits.gate import Charge, Gate, Limits
-from pairmill.llm.limits.headers import HeaderDialect, dialect_of
 from pairmill.llm.local import DEFAULT_SLOTS, model_path, running_server
 from pairmill.llm.pools import Pool, Pools
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import scale
 from pairmill.llm.providers.endpoint import DEFAULT_BASE_URL, Endpoint, resolve
 from pairmill.llm.providers.network import check_environment
-from pairmill.llm.providers.profile import answer_timeout_s, find_profile, load_profile
+from pairmill.llm.providers.profile import (
+    answer_timeout_s,
+    find_profile,
+    header_dialect,
+    load_profile,
+)
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.saved_prompts import SavedPrompts
 from pairmill.llm.providers.wire import Encoder
@@ -72,7 +76,6 @@ __all__ = [
     "Connection",
     "check_models",
     "connected",
-    "header_dialect",
     "make_provider",
     "pool_settings",
     "price_of",
@@ -224,7 +227,9 @@ def _pool_client(
         is_escalation=given.escalation,
     )
     provider = _isolated(settings, given, provider, endpoint)
-    route = Route(pool, provider, Mode.JSON_SCHEMA, header_dialect(endpoint))
+    route = Route(
+        pool, provider, Mode.JSON_SCHEMA, header_dialect(endpoint.profile, endpoint.base_url)
+    )
     return _PoolClient(endpoint, encoder, width, route)
 
 
@@ -441,11 +446,6 @@ def _isolated(
     if not _is_exact(settings, pool):
         return provider
     return SavedPrompts(provider, endpoint, timeout_s=settings.timeout_s)
-
-
-def header_dialect(endpoint: Endpoint) -> HeaderDialect:
-    """Return the dialect of the endpoint's rate-limit headers: its profile's, or its host's."""
-    return endpoint.profile.limits or dialect_of(endpoint.base_url)
 
 
 def _width(settings: Settings, pool: PoolSettings, endpoint: Endpoint) -> ConcurrencyLimit:
