@@ -87,6 +87,13 @@ def test_a_reply_is_read_in_any_encoding_of_unicode(encoding: str) -> None:
     assert json.loads(read(body).text) == {"a": "\u00e9\u4f59"}
 
 
+def test_a_reply_in_latin_1_is_read_and_a_cut_character_spoils_only_itself() -> None:
+    body = json.dumps(answer('{"a": "d\u00e9j\u00e0 vu"}'), ensure_ascii=False)
+    assert json.loads(read(body.encode("latin-1")).text) == {"a": "d\u00e9j\u00e0 vu"}
+    cut = body.encode().replace("\u00e0".encode(), b"\xc3")
+    assert json.loads(read(cut).text) == {"a": "d\u00e9j\ufffd vu"}
+
+
 def test_the_text_of_a_plain_completion_is_read() -> None:
     assert read({"choices": [{"content": JSON}]}).text == JSON
     assert read({"choices": [{"text": JSON, "finish_reason": "stop"}]}).text == JSON

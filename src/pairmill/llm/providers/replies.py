@@ -277,9 +277,21 @@ def _loads(body: bytes) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:  # orjson refuses what a server may still send: lone surrogates, UTF-16, bad UTF-8, NaN
-        return json.loads(body.decode(json.detect_encoding(body), "replace"))
+        return json.loads(_as_text(body))
     except (ValueError, RecursionError):
         return None
+
+
+def _as_text(body: bytes) -> str:
+    """Decode a body: UTF-8, 16 or 32, or Windows-1252 if nothing beyond ASCII is valid UTF-8."""
+    encoding = json.detect_encoding(body)
+    try:
+        return body.decode(encoding)
+    except UnicodeDecodeError:
+        text = body.decode(encoding, "replace")
+    if any(char != "\ufffd" and not char.isascii() for char in text):
+        return text  # a character was cut somewhere
+    return body.decode("cp1252", "replace")
 
 
 def _hidden_thoughts(text: str, usage: Usage) -> int:
