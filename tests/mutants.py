@@ -45,6 +45,7 @@ MODULES = {
     "llm/limits/lease.py": (f"{_LIMITS}/test_gate.py", "tests/property/test_gate.py"),
     "llm/limits/pacing.py": (f"{_LIMITS}/test_pacing.py", f"{_LIMITS}/test_cruise.py"),
     "llm/limits/concurrency.py": (
+        f"{_LIMITS}/test_concurrency.py",
         f"{_LIMITS}/test_fixed_limit.py",
         f"{_LIMITS}/test_gate.py",
         f"{_LIMITS}/test_pacing.py",

@@ -121,6 +121,8 @@ def test_what_a_killed_merge_left_is_no_hindrance(world: World) -> None:
 
 def test_a_missing_part_is_named(world: World) -> None:
     assert "1 of 2 parts are missing: 1/2;" in world.refused(world.first)
+    with pytest.raises(FolderError, match="parts are missing"):
+        merge([world.first], world.out)  # nobody merges a part of the data without saying so
     found = world.refused(world.thirds)
     assert "2 of 3 parts are missing: 0/3, 1/3;" in found
     merged = merge([world.first], world.out, unfinished=True)
