@@ -290,7 +290,7 @@ FINISH, TEXT = "choices.0.finish_reason", f"{MESSAGE}.content"
 
 
 def later(name: str, code: tuple[int, ...], says: str, reply: Reply, **more: Any) -> Case:
-    return Case(name, code, 8, says=(says,), refused=80, corpus=90, bills=2, settings=SHORT,
+    return Case(name, code, 5, says=(says,), refused=80, corpus=90, bills=2, settings=SHORT,
         told=told(reply, When(after=12)), **more)  # fmt: skip
 
 
