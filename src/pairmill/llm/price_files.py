@@ -191,7 +191,7 @@ def _weekdays(text: str) -> frozenset[int]:
 
 
 def _tiers(value: Any, price: Price, where: str) -> tuple[tuple[str, Price], ...]:
-    """Each tier's own price: a factor of the usual one, or amounts."""
+    """Return each tier's own price: a factor of the standard price, or amounts."""
     if value is None:
         return ()
     if not isinstance(value, dict):
