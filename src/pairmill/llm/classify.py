@@ -470,7 +470,8 @@ def _shape(body: Any) -> str:
     """Return whose API a reply belongs to, judged by its fields."""
     if not isinstance(body, dict):
         return "another interface"
-    return next((name for field, name in _SHAPES.items() if field in body), "another interface")
+    fields = {name for name, value in body.items() if name != "message" or isinstance(value, dict)}
+    return next((name for field, name in _SHAPES.items() if field in fields), "another interface")
 
 
 _BY_FINISH: dict[str, tuple[Kind, str, str]] = {

@@ -446,6 +446,7 @@ def test_a_rate_or_a_request_is_no_matter_of_money(status: int, message: str, ki
     ("body", "said"),
     [
         ({"message": {"role": "assistant", "content": "Hi"}, "done": True}, "Ollama's own"),
+        ({"message": "Unauthorized"}, "another interface: Unauthorized"),
         ({"type": "message", "content": [], "stop_reason": "end_turn"}, "Anthropic's messages"),
         ({"output": [], "object": "response"}, "OpenAI's responses"),
         ({"candidates": []}, "Gemini's own"),
