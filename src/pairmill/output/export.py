@@ -37,8 +37,8 @@ from pairmill.output.related import SourceSketches
 from pairmill.output.rows import OrderedRows, is_rated_higher, published_shards
 from pairmill.output.split import SPLITS, SplitRecord, Splitter, read_splits
 from pairmill.output.tables import SplitWriter, WrittenTable, check_file_type, stored_schema
-from pairmill.store.fields import read_fields
 from pairmill.store.folder import RunFolder, check_format
+from pairmill.store.rows import read_fields
 from pairmill.store.superseded import read_superseded
 
 if TYPE_CHECKING:
@@ -275,7 +275,7 @@ class _Pass:
                     yield row
 
     def _unfit(self, row: Row) -> str | None:
-        """Why a row is out, whatever its figures: by its article, a person's word, or its task."""
+        """Return why a row is excluded whatever its figures: its article, a mark, or its task."""
         if self._marks.is_superseded(row):
             return "superseded"
         mark = self._marks.of(row["id"])

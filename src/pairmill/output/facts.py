@@ -61,7 +61,7 @@ class RunFacts:
         timeline: What the run did over time, and what its stages took.
         exports: What was exported from it, the newest first.
         origins: Sites, licences and languages of the published rows; None where not counted.
-        finished: Whether the run has ended; a card written before says that it goes on.
+        finished: True if the run has ended; the card of an unfinished run says so.
     """
 
     recipe: str
@@ -109,7 +109,7 @@ def counted(counts: RunCounts) -> dict[str, Any]:
 
 
 def read_sums(folder: RunFolder) -> tuple[Totals, RunCounts]:
-    """All sums and counts of a run; if there is no ledger, those sums that the manifest has.
+    """Return all sums and counts of a run; without a ledger, those in the manifest.
 
     Raises:
         FolderError: The ledger cannot be read.

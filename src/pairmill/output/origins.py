@@ -79,7 +79,7 @@ class Origins:
 
     @classmethod
     def of(cls, counts: OriginCounts) -> Origins:
-        """Go on from what was counted before; of such rows, documents are not told."""
+        """Continue earlier counts; the documents of their rows are not counted again."""
         found = cls()
         found._sites.update(counts.sites)
         found._licenses.update(counts.licenses)
@@ -138,7 +138,7 @@ class Origins:
 
     @property
     def licenses(self) -> dict[str, int]:
-        """Rows of each licence of their documents, the usual first."""
+        """Return licence to number of rows, the most frequent first."""
         return dict(self._licenses.most_common())
 
     def _licences(self) -> str:

@@ -89,7 +89,7 @@ def pick(weights: Mapping[str, float], share: float) -> str:
 
 
 def weights_of(weights: Mapping[str, float]) -> Weights:
-    """Return the table of these weights: the same one for the same, as long as it is in use."""
+    """Return the table of these weights; equal weights share one table."""
     return _table(tuple(weights), tuple(map(float, weights.values())))
 
 
@@ -311,7 +311,7 @@ _CODE_SLOTS = (*_SLOTS, *[_CODE_TASK[0]] * _CODE_TASK[1])
 
 
 class Plan(Struct, frozen=True):
-    """What is asked for: a type and a form for each pair, an asker and a difficulty for all.
+    """A plan: a type and a form for each pair, an asker and a difficulty for all of them.
 
     Attributes:
         others: For each pair a second type that would do; () in the first set of prompts.
@@ -326,7 +326,7 @@ class Plan(Struct, frozen=True):
     answers: tuple[str, ...] = ()
 
     def after(self, kept: int) -> Plan:
-        """Return the plan for what is missing after the first ``kept`` pairs; at least one."""
+        """Return the plan for the pairs after the first ``kept`` ones; for at least one pair."""
         start = min(kept, len(self.types) - 1)
         return Plan(
             self.types[start:],
@@ -463,9 +463,17 @@ def _fitting(what: str, traits: frozenset[str] | None) -> Weights:
 
 
 def _shares(chunk_id: str, seed: int, name: str, count: int) -> tuple[float, ...]:
-    """So many numbers from 0 to below 1 that depend on the parts alone."""
+    """Return numbers in [0, 1) that depend on the parts alone."""
     state = hashlib.blake2b(f"plan {seed} {chunk_id} {name}".encode(), digest_size=4 * count)
-    return tuple([value / 2**32 for value in struct.unpack(f">{count}I", state.digest())])
+    return tuple([value * _UNIT for value in _numbers_of(count).unpack(state.digest())])
+
+
+_UNIT = 2.0**-32
+
+
+@cache
+def _numbers_of(count: int) -> struct.Struct:
+    return struct.Struct(f">{count}I")
 
 
 def plan_identity(choices: PlanSettings | None) -> tuple[str, ...]:
