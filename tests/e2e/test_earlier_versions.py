@@ -223,6 +223,10 @@ def test_a_folder_of_a_newer_version_is_refused_in_one_line_and_left_alone(
     folder = place.path / "finished"
     change(folder)
     before = _content(folder / "data")
+    begun = [
+        path for path in folder.glob(".run/*.json") if path.name in {"config.json", "origin.json"}
+    ]
+    notes = [path.read_bytes() for path in begun]
     more = {"run": ("-o", folder), "export": ("-o", place.path / "anew")}
     first = place.path / "articles" if command == "run" else folder
     code, line = place.refused(command, first, *more.get(command, ()))
@@ -231,6 +235,7 @@ def test_a_folder_of_a_newer_version_is_refused_in_one_line_and_left_alone(
     assert "upgrade pairmill" in line
     assert str(folder) in line
     assert _content(folder / "data") == before
+    assert [path.read_bytes() for path in begun] == notes
     assert not (place.path / "anew").exists()
 
 
