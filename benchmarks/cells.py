@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmarks import corpus
 from benchmarks.machine import cpus, median
@@ -76,6 +76,12 @@ def latency(name: str) -> Latency:
     }[name]
 
 
+class Served(Protocol):
+    """An endpoint that is served; ``url`` is a client's base URL."""
+
+    url: str
+
+
 class Workbench:
     """A folder with a corpus, in which clients are run.
 
@@ -101,7 +107,7 @@ class Workbench:
         with self.corpus.open("wb") as file:
             corpus.write(file, most)
 
-    def measure(self, cell: Cell, endpoint: SimulatorProcess) -> Sample:
+    def measure(self, cell: Cell, endpoint: Served) -> Sample:
         """Run a cell once."""
         load = os.getloadavg()[0]
         if cell.client.startswith("pairmill"):
@@ -122,7 +128,7 @@ class Workbench:
             load,
         )
 
-    def _measure_pairmill(self, cell: Cell, endpoint: SimulatorProcess, load: float) -> Sample:
+    def _measure_pairmill(self, cell: Cell, endpoint: Served, load: float) -> Sample:
         key = (cell.client, cell.concurrency)
         if key not in self._startup:
             repeats = 2 if cell.count > 1000 else 1
@@ -148,7 +154,7 @@ class Workbench:
         return self.folder / "run"
 
     def _pairmill(
-        self, cell: Cell, endpoint: SimulatorProcess, limit: int
+        self, cell: Cell, endpoint: Served, limit: int
     ) -> tuple[float, float, float, str]:
         shutil.rmtree(self._out, ignore_errors=True)
         wire = "sdk" if cell.client == "pairmill_sdk" else "direct"

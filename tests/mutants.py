@@ -24,21 +24,54 @@ PACKAGE = ROOT / "src" / "pairmill"
 END_S = 300
 _UNCHANGED = -1
 
+_LIMITS = "tests/unit/llm/limits"
+_JOURNAL = ("tests/unit/store/test_journal.py", "tests/property/test_journal.py")
+
 MODULES = {
-    "llm/limits/windows.py": ("tests/unit/llm/limits",),
-    "llm/limits/pacing.py": ("tests/unit/llm/limits",),
-    "llm/limits/concurrency.py": ("tests/unit/llm/limits",),
-    "llm/budget.py": ("tests/unit/llm/test_budget.py", "tests/unit/llm/test_usage_lies.py"),
+    "llm/limits/windows.py": (f"{_LIMITS}/test_windows.py", f"{_LIMITS}/test_quota.py"),
+    "llm/limits/quota.py": (
+        f"{_LIMITS}/test_quota.py",
+        f"{_LIMITS}/test_gate.py",
+        f"{_LIMITS}/test_gate_share.py",
+        "tests/unit/llm/test_usage_lies.py",
+        "tests/property/test_gate.py",
+    ),
+    "llm/limits/gate.py": (
+        f"{_LIMITS}/test_gate.py",
+        f"{_LIMITS}/test_gate_share.py",
+        f"{_LIMITS}/test_fixed_limit.py",
+        "tests/property/test_gate.py",
+    ),
+    "llm/limits/lease.py": (f"{_LIMITS}/test_gate.py", "tests/property/test_gate.py"),
+    "llm/limits/pacing.py": (f"{_LIMITS}/test_pacing.py", f"{_LIMITS}/test_cruise.py"),
+    "llm/limits/concurrency.py": (
+        f"{_LIMITS}/test_concurrency.py",
+        f"{_LIMITS}/test_fixed_limit.py",
+        f"{_LIMITS}/test_gate.py",
+        f"{_LIMITS}/test_pacing.py",
+    ),
+    "llm/budget.py": (
+        "tests/unit/llm/test_budget.py",
+        "tests/unit/llm/test_usage_lies.py",
+        "tests/property/test_caps.py",
+    ),
+    "llm/prices.py": ("tests/unit/llm/test_prices.py", "tests/unit/llm/test_budget.py"),
     "llm/estimate.py": ("tests/unit/llm/test_estimate.py", "tests/unit/llm/test_usage_lies.py"),
     "llm/router.py": ("tests/unit/llm/test_router.py", "tests/unit/llm/test_usage_lies.py"),
     "llm/modes.py": ("tests/unit/llm/test_modes.py",),
-    "llm/retry.py": ("tests/unit/llm/test_retry.py",),
+    "llm/retry.py": ("tests/unit/llm/test_retry.py", "tests/unit/llm/test_client.py"),
     "store/chain.py": ("tests/unit/store", "tests/property/test_journal.py"),
-    "store/journal.py": ("tests/unit/store", "tests/property/test_journal.py"),
+    "store/charges.py": ("tests/unit/store", "tests/unit/run/test_spending.py"),
+    "store/journal.py": _JOURNAL,
+    "store/shards.py": ("tests/unit/store/test_shards.py", *_JOURNAL),
     "store/sqlite/ledger.py": ("tests/unit/store", "tests/property/test_journal.py"),
     "store/sqlite/small_tables.py": ("tests/unit/store",),
-    "run/asking.py": ("tests/unit/run",),
-    "run/suspects.py": ("tests/unit/run",),
+    "run/asking.py": ("tests/unit/run/test_asking.py", "tests/unit/run/test_suspects.py"),
+    "run/merge.py": ("tests/unit/run/test_merge.py",),
+    "run/spending.py": ("tests/unit/run/test_spending.py", "tests/property/test_caps.py"),
+    "run/suspects.py": ("tests/unit/run/test_asking.py", "tests/unit/run/test_suspects.py"),
+    "share/member.py": ("tests/unit/share", "tests/property/test_share.py"),
+    "share/record.py": ("tests/unit/share", "tests/property/test_share.py"),
     "store/recovery.py": ("tests/unit/store",),
     "store/sqlite/rebuild.py": ("tests/unit/store",),
     "recipes/repair.py": ("tests/unit/recipes",),

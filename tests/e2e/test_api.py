@@ -69,7 +69,7 @@ def test_a_unit_whose_answer_comes_later_is_left_open_and_taken_up_again(
     with Simulator() as endpoint:
         first = pairmill.generate(corpus, output=out, base_url=endpoint.url, bus=bus, **given)
         assert first.exit_code == EXIT_RESUMABLE
-        assert first.reason == f"{len(told)} chunks wait for an answer that comes later"
+        assert first.reason == f"{len(told)} chunks have no answer yet"
         before = {row["id"] for row in rows(out)}
         (corpus / "there").touch()
         second = pairmill.generate(corpus, output=out, base_url=endpoint.url, **given)

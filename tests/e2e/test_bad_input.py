@@ -12,6 +12,7 @@ from tests.support.corpus import article, write_corpus
 
 from pairmill.cli import main
 from pairmill.llm.modes import ProbePolicy
+from pairmill.run import session
 from pairmill.simulator import Simulator, SimulatorSettings
 from pairmill.store.folder import open_folder
 
@@ -191,6 +192,24 @@ def test_no_key(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatc
     code, lines = command("run", corpus, "-o", tmp_path / "out")
     assert code == 78
     assert lines[-1].startswith("pairmill: OPENAI_API_KEY is not set")
+
+
+def test_what_no_start_could_ask_is_refused_before_input_is_read(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def read_for_authors(*_: object) -> None:
+        raise AssertionError("input was read")
+
+    monkeypatch.setattr(session, "pool_manners", read_for_authors)
+    corpus = write_corpus(tmp_path / "articles", 1, 12)
+    code, lines = command("run", corpus, "-o", tmp_path / "a", "--model", "none", "--max-usd", "1")
+    assert (code, len(lines)) == (78, 1)
+    assert "the price of 'none' is not known" in lines[0]
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    monkeypatch.delenv("OPENAI_API_KEY")
+    code, lines = command("run", corpus, "-o", tmp_path / "b")
+    assert (code, len(lines)) == (78, 1)
+    assert lines[0].startswith("pairmill: OPENAI_API_KEY is not set")
 
 
 def test_a_wrong_key_and_an_unknown_model(tmp_path: Path, command: Command) -> None:

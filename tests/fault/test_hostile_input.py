@@ -132,7 +132,7 @@ def test_a_hostile_folder_in_a_log(tmp_path: Path, forge: Forge) -> None:
     logged = list(itertools.takewhile(lambda line: not line.startswith("  documents "), told))
     assert all(isinstance(json.loads(line), dict) for line in logged)
     sums = [line.split()[0] for line in told[len(logged) :]]
-    assert sums == ["documents", "chunks", "pairs", "cost", "time"]
+    assert sums == ["documents", "chunks", "pairs", "cost", "time", "voice"]
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", child.stderr)
     assert {path for path in tmp_path.rglob("*") if "out" not in path.parts} == before
     found = rows(tmp_path / "out")

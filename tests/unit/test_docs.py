@@ -6,12 +6,14 @@ import tomllib
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
+import orjson
 from tools import reference, site
 
 from pairmill.config import Settings
 from pairmill.output.formats.registry import FORMATS
 from pairmill.reference import GROUPS, SETTINGS
 from pairmill.simulator import Reply, When, load_scenario, scenario_names
+from pairmill.store.rows import ROW_FEATURES
 
 ROOT = Path(__file__).parents[2]
 
@@ -134,7 +136,10 @@ def test_each_decision_has_a_number_of_its_own() -> None:
 def test_the_lists_of_export_formats_are_those_of_the_code() -> None:
     cli = (ROOT / "docs" / "cli.md").read_text("utf-8")
     [told] = re.findall(r"^\| `--to FORMAT` \|[^|]*\| (.*)\. \|$", cli, re.MULTILINE)
-    assert re.split(", | or ", told) == list(FORMATS)
+    named = re.split(", | or ", told)
+    assert named == list(FORMATS), (
+        "name all in the help of --to in commands/export.py, then `make docs`"
+    )
     text = (ROOT / "docs" / "commands.md").read_text("utf-8")
     for pattern, wanted in (
         (r"\nFormats: (.*?)\. A row", set(FORMATS)),
@@ -146,7 +151,13 @@ def test_the_lists_of_export_formats_are_those_of_the_code() -> None:
         (r"formats with plain columns \((.*?)\)", set(filter(_is_plain, FORMATS))),
     ):
         [told] = re.findall(pattern, text, re.DOTALL)
-        assert FORMATS.keys() & re.findall(r"`(\w+)`", told) == wanted, pattern
+        named_there = FORMATS.keys() & re.findall(r"`(\w+)`", told)
+        assert named_there == wanted, f"docs/commands.md, the list in '{told[:60]}...'"
+
+
+def test_the_row_in_the_readme_has_all_columns_in_their_order() -> None:
+    [row] = re.findall(r"```json\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert list(orjson.loads(row)) == list(ROW_FEATURES)
 
 
 def _is_plain(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import subprocess
 import threading
 from contextlib import ExitStack, suppress
@@ -18,6 +17,7 @@ from pairmill.sources.processes import (
     Process,
     read_bytes,
     read_frame,
+    widen,
     write_frame,
 )
 from pairmill.sources.remote import credentials_for
@@ -58,7 +58,7 @@ class ReaderProcess:
         )
         with ExitStack() as undo:
             undo.callback(self.close)
-            _widen(self._process.outward)
+            widen(self._process.outward, _PIPE_BYTES)
             with suppress(BrokenPipeError):  # its end is told when a portion is wanted
                 write_frame(self._process.inward, job)
             undo.pop_all()
@@ -126,11 +126,3 @@ class ReaderProcess:
             raise InputError(f"{what} failed: {self._process.last_words()}") from None
         how = f"failed: {fault}" if fault else f"was killed (signal {-code})"
         raise StoppedError(f"{what} {how}") from None
-
-
-def _widen(descriptor: int) -> None:
-    """Enlarge a pipe, if the system allows it."""
-    resize = getattr(fcntl, "F_SETPIPE_SZ", None)
-    if resize is not None:
-        with suppress(OSError):
-            fcntl.fcntl(descriptor, resize, _PIPE_BYTES)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections import Counter
+from collections import Counter, OrderedDict
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
@@ -38,6 +38,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 _ROOM = 3  # places for each key, so that the first or second one that is looked at is the one
 _MOST_FILLED = 0.6
+_ZEROS = array("q", [0]) * 2**10
 
 
 class KeyCounts:
@@ -51,8 +52,10 @@ class KeyCounts:
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._size = 2 ** (_ROOM * most).bit_length()
         self._repeated: dict[int, int] = {}
-        self._clear()
+        self._once = array("q", [0]) * self._size
+        self._single = self._filled = 0
 
     def __len__(self) -> int:
         return len(self._repeated) + self._single
@@ -106,11 +109,14 @@ class KeyCounts:
         return self._repeated.get(key, 1) >= least
 
     def _clear(self) -> None:
-        self._once = array("q", bytes(8 * 2 ** (_ROOM * self._most).bit_length()))
+        """Empty the table in its place: one made anew would take its memory beside this one's."""
+        del self._once[self._size :]
+        for start in range(0, self._size, len(_ZEROS)):
+            self._once[start : start + len(_ZEROS)] = _ZEROS[: self._size - start]
         self._single = self._filled = 0
 
     def _widen(self) -> None:
-        held, self._once = self._once, array("q", bytes(16 * len(self._once)))
+        held, self._once = self._once, array("q", [0]) * (2 * len(self._once))
         for key in filter(None, held):
             self._once[self._place_of(key)] = key
 
@@ -132,6 +138,8 @@ _SHORT_CHARS = 50  # in a longer line numbers are what it says
 _MOST_SHARE_REMOVED = 0.5
 _TOP, _BOTTOM = 15, 25  # lines that are looked at, blank ones not counted
 _MOST_COUNTED = 300_000  # different lines that are counted at a time
+_MOST_LINES_HELD = 50_000  # shared lines of the sites that were seen last: some 10 MB
+_MOST_SITES_HELD = 8_192
 _ENDS = frozenset(".!?:;")
 _EDGE, _INNER = "e", "i"
 _DIGITS = re.compile(r"\d+")
@@ -155,6 +163,63 @@ class LineCounts(NamedTuple):
     keys: tuple[int, ...]
 
 
+class _Site:
+    """What is known of a site's shared lines.
+
+    Attributes:
+        lines: A shared line, by its name: which one it is that was found.
+        learned: The same of those found in this start, by their keys.
+        has_all_keys: True if all of its lines are among those found in this start.
+    """
+
+    __slots__ = ("has_all_keys", "learned", "lines")
+
+    def __init__(self, lines: dict[int, int]) -> None:
+        self.lines = lines
+        self.learned: dict[int, int] = {}
+        self.has_all_keys = not lines
+
+
+class _Sites:
+    """The shared lines of each site, in the file; those of the latest sites in memory, too."""
+
+    def __init__(self, file: IntakeFile) -> None:
+        self._file = file
+        ((self.count,),) = file.rows("SELECT COUNT(*) FROM @lines")
+        self._held: OrderedDict[int, _Site] = OrderedDict()
+        self._lines_held = 0
+
+    def of(self, number: int) -> _Site:
+        """Return what is known of a site."""
+        site = self._held.get(number)
+        if site is not None:
+            self._held.move_to_end(number)
+            return site
+        rows = []
+        if self.count:
+            rows = self._file.rows("SELECT line, number FROM @lines WHERE site = ?", number)
+        site = self._held[number] = _Site(dict(rows))
+        self._lines_held += len(rows)
+        self._let_go()
+        return site
+
+    def add(self, number: int, site: _Site, name: int) -> None:
+        """Add a shared line to a site."""
+        self.count += 1
+        site.lines[name] = self.count
+        insert = "INSERT OR IGNORE INTO main.lines VALUES (?, ?, ?)"
+        self._file.run(insert, number, name, self.count)
+        self._lines_held += 1
+        self._let_go()
+
+    def _let_go(self) -> None:
+        while len(self._held) > 1 and (
+            len(self._held) > _MOST_SITES_HELD or self._lines_held > _MOST_LINES_HELD
+        ):
+            _, site = self._held.popitem(last=False)
+            self._lines_held -= len(site.lines)
+
+
 class SharedLines:
     """Counts the lines of documents by site, and removes shared ones."""
 
@@ -163,14 +228,8 @@ class SharedLines:
         self._file = file
         self._counts = KeyCounts(_MOST_COUNTED)
         self._documents: Counter[int] = Counter()
-        self._shared: dict[int, int] = {}  # a line of a site: which one it is that was found
-        self._learned: dict[int, int] = {}  # the same of those found in this start, by their keys
-        self._sites: set[int] = set()
+        self._sites = _Sites(file)
         self._decided: dict[int, int] = {}  # what is to be written
-        for site, line, number in file.rows("SELECT site, line, number FROM @lines"):
-            self._shared[line] = number
-            self._sites.add(site)
-        self._is_first_start = not self._shared
 
     def state(self) -> bytes:
         """Return what was counted; see `restore`."""
@@ -207,18 +266,19 @@ class SharedLines:
             counted: What `count` returned.
         """
         text, name = document.text, text_name(digest)
-        site = counted.site
-        can_learn = self._documents[site] >= _LEAST_DOCUMENTS and self._has_new(counted)
-        if not can_learn and site not in self._sites:  # as nearly all are
-            self._decided.setdefault(name, len(self._shared))
+        number = counted.site
+        site = self._sites.of(number)
+        can_learn = self._documents[number] >= _LEAST_DOCUMENTS and self._has_new(counted, site)
+        if not can_learn and not site.lines:  # as nearly all are
+            self._decided.setdefault(name, self._sites.count)
             return text, []
         until = self._decision(name)
         lines = _plain_lines(text)
         if until is None and can_learn:
-            self._learn(site, lines, text)
+            self._learn(number, site, lines, text)
         if until is None:
-            until = self._decided[name] = len(self._shared)
-        found = self._lines_to_remove(site, lines, until, is_regular=_is_regular(text))
+            until = self._decided[name] = self._sites.count
+        found = _lines_to_remove(number, site, lines, until, is_regular=_is_regular(text))
         if not found:
             return text, []
         all_lines = text.split("\n")
@@ -243,51 +303,50 @@ class SharedLines:
     def _least(self, site: int) -> float:
         return max(_LEAST_DOCUMENTS, _LEAST_SHARE * self._documents[site])
 
-    def _has_new(self, counted: LineCounts) -> bool:
+    def _has_new(self, counted: LineCounts, site: _Site) -> bool:
         """Return whether a document has a shared line that this start has not found yet."""
-        least, counts, learned = self._least(counted.site), self._counts, self._learned
+        least, counts, learned = self._least(counted.site), self._counts, site.learned
         return any(counts.has(key, least) and key not in learned for key in counted.keys)
 
-    def _learn(self, site: int, lines: _Lines, text: str) -> None:
-        least = self._least(site)
+    def _learn(self, number: int, site: _Site, lines: _Lines, text: str) -> None:
+        least = self._least(number)
         for place, texts in zip((_EDGE, _INNER), _plain_texts(lines, text), strict=True):
-            keys = {_name(site, place, it): _key(site, place, it) for it in texts}
+            keys = {_name(number, place, it): _key(number, place, it) for it in texts}
             for name, key in keys.items():
                 if not self._counts.has(key, least):
                     continue
-                if name not in self._shared:
-                    self._shared[name] = number = len(self._shared) + 1
-                    self._sites.add(site)
-                    self._file.run(
-                        "INSERT OR IGNORE INTO main.lines VALUES (?, ?, ?)", site, name, number
-                    )
-                self._learned[key] = self._shared[name]
+                if name not in site.lines:
+                    self._sites.add(number, site, name)
+                site.learned[key] = site.lines[name]
 
-    def _lines_to_remove(
-        self, site: int, lines: _Lines, until: int, *, is_regular: bool
-    ) -> set[int]:
-        def is_shared(place: str, text: str) -> bool:
-            if self._is_first_start:  # all that is shared was found in it
-                number = self._learned.get(_key(site, place, text))
-            else:
-                number = self._shared.get(_name(site, place, text))
-            return number is not None and number <= until
 
-        found: set[int] = set()
-        top = 0
-        while top < len(lines) and _HEADING.match(lines[top][1]):
-            top += 1
-        for row in (lines[top : top + _TOP], lines[: -_BOTTOM - 1 : -1]):
-            for at, line in row:
-                if not is_shared(_EDGE, _edge(_plain(line, is_regular=is_regular))):
-                    break
-                found.add(at)
-        found.update(
-            at
-            for at, line in lines
-            if _is_sentence(line) and is_shared(_INNER, _plain(line, is_regular=is_regular))
-        )
-        return _without_bare_headings(lines, found)
+def _lines_to_remove(
+    number: int, site: _Site, lines: _Lines, until: int, *, is_regular: bool
+) -> set[int]:
+    """Return the numbers of shared lines that were known when there were ``until`` of them."""
+
+    def is_shared(place: str, text: str) -> bool:
+        if site.has_all_keys:
+            found = site.learned.get(_key(number, place, text))
+        else:
+            found = site.lines.get(_name(number, place, text))
+        return found is not None and found <= until
+
+    found: set[int] = set()
+    top = 0
+    while top < len(lines) and _HEADING.match(lines[top][1]):
+        top += 1
+    for row in (lines[top : top + _TOP], lines[: -_BOTTOM - 1 : -1]):
+        for at, line in row:
+            if not is_shared(_EDGE, _edge(_plain(line, is_regular=is_regular))):
+                break
+            found.add(at)
+    found.update(
+        at
+        for at, line in lines
+        if _is_sentence(line) and is_shared(_INNER, _plain(line, is_regular=is_regular))
+    )
+    return _without_bare_headings(lines, found)
 
 
 def site_of(document: Document) -> str:

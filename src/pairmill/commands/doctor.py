@@ -84,10 +84,11 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
     from pairmill.llm.local import model_path, running_server
     from pairmill.llm.price_files import load_prices
     from pairmill.llm.providers.endpoint import resolve
+    from pairmill.llm.providers.profile import header_dialect
     from pairmill.llm.providers.wire import Encoder
     from pairmill.llm.retirement import today, warnings_on
     from pairmill.recipes.registry import make_recipe
-    from pairmill.run.connect import header_dialect, make_provider, price_of
+    from pairmill.run.connect import make_provider, price_of
     from pairmill.run.probing import make_question
     from pairmill.service.doctor import Subject, examine, schema_lines
     from pairmill.service.estimate import usual_call
@@ -102,7 +103,13 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
             endpoint = resolve(settings, os.environ)
         encoder = Encoder(endpoint.profile, endpoint.options)
         provider = make_provider(settings, endpoint, clock, 1, encoder)
-        subject = Subject(endpoint, provider, encoder, question, header_dialect(endpoint))
+        subject = Subject(
+            endpoint,
+            provider,
+            encoder,
+            question,
+            header_dialect(endpoint.profile, endpoint.base_url),
+        )
         try:
             look, rng = Look(endpoint), random.Random()  # noqa: S311 (jitter)
             found = await examine(settings, subject, look, clock, rng)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from traceback import clear_frames
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -120,6 +121,7 @@ class Client:
             return await self._complete(request, sends, course)
         except ProviderError as error:
             self._tell_given_up(error, request, course)
+            clear_frames(error.__traceback__)  # they hold it, and with it prompt and answer
             raise
 
     async def _complete(

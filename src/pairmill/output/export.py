@@ -38,6 +38,7 @@ from pairmill.output.rows import OrderedRows, is_rated_higher, published_shards
 from pairmill.output.split import SPLITS, SplitRecord, Splitter, read_splits
 from pairmill.output.tables import SplitWriter, WrittenTable, check_file_type, stored_schema
 from pairmill.store.fields import read_fields
+from pairmill.store.folder import RunFolder, check_format
 from pairmill.store.superseded import read_superseded
 
 if TYPE_CHECKING:
@@ -91,10 +92,12 @@ def export(
     Raises:
         UsageError: Unknown format, column or file type, or the extra for it is missing.
         InputError: The run folder has no published row, or no row passed.
-        FolderError: ``out`` holds something else, or a shard is damaged.
+        FolderError: ``out`` holds something else, a shard is damaged, or a newer version made the
+            run folder.
         StorageError: The disk refused.
     """
     options = options or ExportOptions()
+    check_format(RunFolder(folder))
     shape = with_columns(find_format(options.shape), options.columns, read_fields(folder / ".run"))
     check_file_type(options.file_type)
     shape = replace(shape, schema=stored_schema(shape, options.file_type))

@@ -105,7 +105,7 @@ static int lexicon_find(Lexicon *self, const char *word, size_t length, uint64_t
         memset(self->entries, 0, self->size * sizeof(Entry));
         self->used = 0;
     }
-    if (self->used * 2 >= self->size && lexicon_resize(self, self->size * 4) < 0)
+    if (self->used * 2 >= self->size && lexicon_resize(self, self->size * 2) < 0)
         return -1;
     *slot_of(self->entries, self->size, hash) = *found;
     self->used++;

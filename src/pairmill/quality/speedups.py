@@ -85,7 +85,7 @@ def word_table(words: Iterable[str]) -> Text:
 
 @cache
 def _lexicon(language: str) -> Lexicon:
-    """Return stems and flags of a language's words; each is described once."""
+    """Return stems and flags of a language's words; it alone keeps them."""
     lists = {
         Flag.FUNCTION: FUNCTION_WORDS.get(language, frozenset()),
         Flag.OWN: own_words(language),
@@ -98,9 +98,9 @@ def _lexicon(language: str) -> Lexicon:
     for flag, words in lists.items():
         for word in words:
             kinds[word] = kinds.get(word, 0) | 1 << flag
-    stems = stems_in(language)
+    make = stems_in(language).make
 
     def describe(word: str) -> tuple[str, int]:
-        return stems[word], kinds.get(word, 0)
+        return make(word), kinds.get(word, 0)
 
     return Lexicon(describe, Stems.MOST)

@@ -65,9 +65,14 @@ class Stems(dict[str, str]):
     def __missing__(self, word: str) -> str:
         if len(self) >= self.MOST:
             self.clear()
-        cut = stem(word) if self._is_stemmed else word[:_PREFIX]
-        found = self[word] = "" if word in self._little else cut
+        found = self[word] = self.make(word)
         return found
+
+    def make(self, word: str) -> str:
+        """Return a word's stem without keeping it, for a caller that keeps it elsewhere."""
+        if word in self._little:
+            return ""
+        return stem(word) if self._is_stemmed else word[:_PREFIX]
 
 
 ENGLISH_STEMS = Stems("en")

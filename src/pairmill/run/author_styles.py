@@ -195,7 +195,8 @@ def _told(found: PooledCards) -> list[str]:
     total = sum(found.without.values())
     rest = f"; {total:,} without one ({reasons})" if total else ""
     cards = len(found.cards) - total
-    return [f"style cards of {cards:,} authors, each pooled over their texts{rest}"]
+    authors = "author" if cards == 1 else "authors"
+    return [f"style cards of {cards:,} {authors}, each pooled over their texts{rest}"]
 
 
 def _named(job: Job) -> str | None:

@@ -2,7 +2,8 @@
 
 Jobs are sent in batches and verdicts come back in batches; each worker waits for its own unit's. A
 process that dies, or answers nothing for two minutes, is restarted, and its jobs are judged again.
-While no process is ready, or their backlog is too long, jobs are judged on the event loop.
+While no process is ready, jobs are judged on the event loop; and if they wait for a process, so are
+some of them whenever the loop has nothing else to do.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pairmill.run.checking_process import (
     checks_as_data,
 )
 from pairmill.run.turns import JudgingQueue
-from pairmill.sources.processes import Process
+from pairmill.sources.processes import Process, widen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +38,8 @@ __all__ = ["Checkers"]
 
 PORTION_JOBS = 32  # some 10 ms of work
 _IN_HAND = 2  # portions per process: the one being judged, and the next
-_BEHIND = 4 * PORTION_JOBS  # jobs that may queue per process before they are judged here
-_PATIENCE_S = 0.02  # that a job waits for a process before it is judged here
+_PATIENCE_S = 0.02  # that a job waits for a process before it may be judged here
+_IDLE_S = 0.0001  # that a round of the event loop takes at most, if it has nothing to do
 _PAUSE_S = 0.003  # between two batches; each one wakes a process
 _BUSY_PER_S = 100  # units a second from which a process is worth its memory
 _MOST_DEATHS = 3  # caused by a single job, or in a row at the start
@@ -46,6 +47,7 @@ _LOOK_S = 5.0  # between two checks of the processes
 _MOST_SILENT_LOOKS = 24  # of a process with work: two minutes, while a portion takes 10 ms
 _HEAD_BYTES = 8
 _READ_BYTES = 2**18
+_PIPE_BYTES = 2**18  # two portions of texts of usual size
 _MODULE = "pairmill.run.checking_process"
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -107,6 +109,7 @@ class Checkers:
         self._waiting: deque[_Sent] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
+        self._is_helping = False  # in the next round, perhaps
         self._look_timer: asyncio.TimerHandle | None = None
         self._is_lazy = lazily
         self._since, self._seen = now(), 0
@@ -122,7 +125,7 @@ class Checkers:
             return await self._queue.judge(job)
         while len(self._children) + len(self._unproven) < self._most:
             self._begin()
-        if not self._children or len(self._waiting) >= _BEHIND * len(self._children):
+        if not self._children:
             return await self._queue.judge(job)
         sent = _Sent(job, asyncio.get_running_loop().create_future(), self._now())
         self._waiting.append(sent)
@@ -212,10 +215,28 @@ class Checkers:
             elif (rest_s := first.since + _PATIENCE_S - self._now()) > 0:
                 self._flush_soon(rest_s)
                 return
-            else:  # the processes fall behind: judge one job here at a time
-                self._settle(self._waiting.popleft())
-                self._flush_soon(0.0)
+            else:
+                self._help_if_idle()
                 return
+
+    def _help_if_idle(self) -> None:
+        """Judge one job here, if the event loop has nothing else to do in its next round.
+
+        The processes fall behind; but a loop that is busy itself would only leave them without
+        work later.
+        """
+        if self._is_helping:
+            return
+        self._is_helping, began = True, self._now()
+
+        def go_on() -> None:
+            self._is_helping = False
+            is_idle = self._now() - began <= _IDLE_S
+            if is_idle and self._waiting and not self._waiting[0].deaths:
+                self._settle(self._waiting.popleft())
+            self._flush_soon(0.0 if is_idle else _PAUSE_S)
+
+        asyncio.get_running_loop().call_soon(go_on)
 
     def _hand_over(self, child: _Child) -> None:
         """Send the next jobs; one that killed a process goes alone, to identify the culprit."""
@@ -300,6 +321,7 @@ class _Child:
         self._is_over = False
         for descriptor in (process.inward, process.outward):
             os.set_blocking(descriptor, False)
+        widen(process.inward, _PIPE_BYTES)
         self._loop.add_reader(process.outward, self._read)
 
     def send(self, portion: list[_Sent]) -> None:

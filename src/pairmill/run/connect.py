@@ -26,14 +26,18 @@ from pairmill.llm.estimate import AnswerTokens
 from pairmill.llm.limits.breaker import BILLED_PROBES, EndpointBreaker
 from pairmill.llm.limits.concurrency import AimdLimit, FixedLimit, GradientLimit
 from pairmill.llm.limits.gate import Charge, Gate, Limits
-from pairmill.llm.limits.headers import HeaderDialect, dialect_of
 from pairmill.llm.local import DEFAULT_SLOTS, model_path, running_server
 from pairmill.llm.pools import Pool, Pools
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import scale
 from pairmill.llm.providers.endpoint import DEFAULT_BASE_URL, Endpoint, resolve
 from pairmill.llm.providers.network import check_environment
-from pairmill.llm.providers.profile import answer_timeout_s, find_profile, load_profile
+from pairmill.llm.providers.profile import (
+    answer_timeout_s,
+    find_profile,
+    header_dialect,
+    load_profile,
+)
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.saved_prompts import SavedPrompts
 from pairmill.llm.providers.wire import Encoder
@@ -50,7 +54,7 @@ from pairmill.run.probing import (
     settle_mode,
 )
 from pairmill.run.sharing import held_to_share, open_sharing
-from pairmill.run.spending import Spending, open_spending
+from pairmill.run.spending import Spending, check_prices, open_spending
 from pairmill.run.threads import held_aside
 
 if TYPE_CHECKING:
@@ -70,8 +74,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Connection",
+    "check_models",
     "connected",
-    "header_dialect",
     "make_provider",
     "pool_settings",
     "price_of",
@@ -134,11 +138,7 @@ async def connected(
         clock = SystemClock()
         prices = load_prices(settings.prices)
         given_pools = pool_settings(settings)
-        models = {
-            name: price_of(settings, pool, prices)
-            for pool in given_pools
-            if (name := pool.model or settings.model)
-        }
+        models = _models(settings, prices)
         spending = _spending(settings, models, prices, folder, bus, stack)
         sharing = await open_sharing(settings, folder, spending.budget, bus)
         clients: dict[str, _PoolClient] = {}
@@ -227,7 +227,9 @@ def _pool_client(
         is_escalation=given.escalation,
     )
     provider = _isolated(settings, given, provider, endpoint)
-    route = Route(pool, provider, Mode.JSON_SCHEMA, header_dialect(endpoint))
+    route = Route(
+        pool, provider, Mode.JSON_SCHEMA, header_dialect(endpoint.profile, endpoint.base_url)
+    )
     return _PoolClient(endpoint, encoder, width, route)
 
 
@@ -278,6 +280,28 @@ def pool_settings(settings: Settings) -> tuple[PoolSettings, ...]:
     if all(pool.escalation for pool in settings.pools):
         raise ConfigError("pools: at least one must not be for escalation")
     return settings.pools
+
+
+def check_models(settings: Settings) -> None:
+    """Refuse models that a run could not connect to, before it reads any input.
+
+    Raises:
+        ConfigError: A key, an address, or a price that a cap needs is missing or invalid.
+    """
+    for pool in pool_settings(settings):
+        if not is_local_model(pool.model or settings.model):
+            resolve(settings, os.environ, pool)
+    prices = load_prices(settings.prices)
+    check_prices(settings, _models(settings, prices), prices)
+
+
+def _models(settings: Settings, prices: PriceTable) -> dict[str, Price | None]:
+    """Return the pools' models with their prices."""
+    return {
+        name: price_of(settings, pool, prices)
+        for pool in pool_settings(settings)
+        if (name := pool.model or settings.model)
+    }
 
 
 def _spending(
@@ -422,11 +446,6 @@ def _isolated(
     if not _is_exact(settings, pool):
         return provider
     return SavedPrompts(provider, endpoint, timeout_s=settings.timeout_s)
-
-
-def header_dialect(endpoint: Endpoint) -> HeaderDialect:
-    """Return the dialect of the endpoint's rate-limit headers: its profile's, or its host's."""
-    return endpoint.profile.limits or dialect_of(endpoint.base_url)
 
 
 def _width(settings: Settings, pool: PoolSettings, endpoint: Endpoint) -> ConcurrencyLimit:

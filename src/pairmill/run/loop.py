@@ -362,11 +362,11 @@ class RunLoop:
         exit_code, reason = EXIT_DONE, ""
         if self._suspended:
             exit_code = EXIT_RESUMABLE
-            reason = f"{self._suspended:,} chunks wait for an answer that comes later"
+            reason = f"{self._suspended:,} chunks have no answer yet"
         elif not self._chunks and self._settings.follow and not self._puts_back:
-            reason = "" if counts.ended else "nothing came yet"
+            reason = "" if counts.ended else "no input has arrived yet"
         elif self._settings.partition and self._ending.has_text and not counts.ended:
-            reason = "no chunk of the input falls to this part"
+            reason = "this part contains no chunk of the input"
         elif not self._chunks:
             exit_code, reason = EXIT_FAILED, self._ending.why_no_chunk()
         elif not counts.pairs:

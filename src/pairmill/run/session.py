@@ -36,6 +36,7 @@ from pairmill.partition import check_parts, check_whole, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.run.author_styles import pool_manners
 from pairmill.run.checking import Checkers
+from pairmill.run.connect import check_models
 from pairmill.run.ending import Ending
 from pairmill.run.figures import RunMetrics
 from pairmill.run.loop import RunLoop
@@ -158,6 +159,8 @@ async def _run(
                 ledgers=ledgers,
             )
         )
+        if folder.is_blank:  # which no start goes on with without asking
+            check_models(settings)
         recipe, changed = recipe_for(folder, settings)
         reading = _reading_of(folder, settings, follows=follows)
         begun = [changed] if again else _begin(folder, settings, own, recipe, reading, changed)

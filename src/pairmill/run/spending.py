@@ -132,11 +132,6 @@ def open_spending(
         ConfigError: There is a cap in dollars, and a model without a known price.
         StorageError: The disk refused.
     """
-    caps = Caps(
-        picodollars=None if settings.max_usd is None else pico(settings.max_usd),
-        tokens=settings.max_total_tokens,
-        seconds=None if settings.max_hours is None else settings.max_hours * 3600.0,
-    )
     path = folder.state / "spent.json"
     recorded, bought = _recorded(path), _bought(folder, models, prices)
     marked = _marked(folder.state / _MARK_FILE)
@@ -145,11 +140,8 @@ def open_spending(
         max(recorded.tokens, marked.tokens, bought.tokens),
         recorded.seconds,
     )
-    budget = Budget(caps, clock=time.monotonic, wall=time.time, spent=spent)
-    for model, price in models.items():
-        budget.check_price(model, price)
-    for model in _without_pool(settings) - set(models):
-        budget.check_price(model, prices.find(model))
+    check_prices(settings, models, prices)
+    budget = _budget(settings, spent)
     lost = PricedUsage(
         Usage(),
         0,
@@ -167,6 +159,35 @@ def open_spending(
         note()
     is_lost = lost.most_tokens or lost.most_picodollars
     return Spending(budget, path, lost if is_lost else None, mark)
+
+
+def check_prices(
+    settings: Settings, models: Mapping[str, Price | None], prices: PriceTable
+) -> None:
+    """Refuse a cap in dollars where a model that the run asks has no known price.
+
+    Args:
+        settings: The cap, and the models of judge and verifier.
+        models: Every model of a pool, and its price.
+        prices: Price table for other models.
+
+    Raises:
+        ConfigError: There is such a cap, and such a model.
+    """
+    budget = _budget(settings, Spent())
+    for model, price in models.items():
+        budget.check_price(model, price)
+    for model in _without_pool(settings) - set(models):
+        budget.check_price(model, prices.find(model))
+
+
+def _budget(settings: Settings, spent: Spent) -> Budget:
+    caps = Caps(
+        picodollars=None if settings.max_usd is None else pico(settings.max_usd),
+        tokens=settings.max_total_tokens,
+        seconds=None if settings.max_hours is None else settings.max_hours * 3600.0,
+    )
+    return Budget(caps, clock=time.monotonic, wall=time.time, spent=spent)
 
 
 def _without_pool(settings: Settings) -> set[str]:

@@ -106,7 +106,7 @@ class Summary:
         cost = [("cost", self._cost())] if self.calls else []
         took = [("time", duration(self.seconds) + (", this start" if self._has_earlier else ""))]
         saved = describe_saved(counts, self.prompt_tokens + self.completion_tokens, self.usd)
-        voice = [("voice", f"not measured: {self.voice}")] if self.voice else []
+        voice = [("voice", f"not measured: {self.voice}")] if self.voice and self.pairs else []
         told = (*describe(counts), *saved, *cost, *took, *voice)
         return [f"  {name:<11}{value}" for name, value in told]
 

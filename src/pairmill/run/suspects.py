@@ -100,9 +100,10 @@ class Suspects:
         self._waiting: defaultdict[str, deque[_Waiting]] = defaultdict(deque)
         self._answers: Counter[str] = Counter()
         self._failures: Counter[tuple[str, Kind]] = Counter()
-        self._own: Counter[tuple[str, Kind, str]] = Counter()  # those of each unit
         self._held: list[_Held] = []
-        self._asked_again: dict[str, int] = {}  # by unit
+        # By unit, until it ends:
+        self._own: defaultdict[str, Counter[tuple[str, Kind]]] = defaultdict(Counter)
+        self._asked_again: dict[str, int] = {}
 
     def set_aside(self, work: Work, cause: Cause, *, billed_sends: int) -> bool:
         """Return True if a failed unit will be retried later, and keep it for that.
@@ -125,11 +126,11 @@ class Suspects:
 
     def _failures_of_others(self, work: Work, cause: Cause) -> int:
         """Count a failure of this kind; return the failures of other units."""
-        own = (cause.model, cause.kind, work.unit)
-        if self._own[own] < _MOST_COUNTED:
-            self._own[own] += 1
-            self._failures[cause.model, cause.kind] += 1
-        return self._failures[cause.model, cause.kind] - self._own[own]
+        like, own = (cause.model, cause.kind), self._own[work.unit]
+        if own[like] < _MOST_COUNTED:
+            own[like] += 1
+            self._failures[like] += 1
+        return self._failures[like] - own[like]
 
     def _most_again(self, cause: Cause, others: int) -> int:
         """Return how often a unit is retried that failed without being at fault.
@@ -177,6 +178,11 @@ class Suspects:
                 if await self._is_well(model):
                     self._asked_at[model] = began
             return self._asked_at[model] >= failed_at
+
+    def forget(self, unit: str) -> None:
+        """Forget what a unit that has ended failed at; it still counts among the others'."""
+        self._own.pop(unit, None)
+        self._asked_again.pop(unit, None)
 
     def hold(self, result: UnitResult, cause: Cause) -> None:
         """Hold back a result until it is known whether the chunk is at fault."""

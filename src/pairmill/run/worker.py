@@ -163,6 +163,7 @@ def _failed(
 def _hand_over(
     work: Work, pairs: list[Pair], asker: Asker, failure: _Failure | None, shop: WorkerContext
 ) -> None:
+    shop.suspects.forget(work.unit)
     reason = failure.rejection.reason if failure else None
     origin = RowOrigin(
         unit_id=work.unit,

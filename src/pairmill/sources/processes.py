@@ -6,6 +6,7 @@ is a broken frame. Decoding runs no code and builds only the named type.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -48,6 +49,7 @@ __all__ = [
     "end_with_parent",
     "read_bytes",
     "read_frame",
+    "widen",
     "write_frame",
 ]
 
@@ -62,6 +64,14 @@ _encode = msgspec.msgpack.Encoder().encode
 
 class BrokenFrameError(EOFError):
     """The other process ended within or before a frame; with a text, it sent something else."""
+
+
+def widen(descriptor: int, size: int) -> None:
+    """Enlarge a pipe to so many bytes, if the system allows it."""
+    resize = getattr(fcntl, "F_SETPIPE_SZ", None)
+    if resize is not None:
+        with suppress(OSError):
+            fcntl.fcntl(descriptor, resize, size)
 
 
 def write_frame(descriptor: int, value: Any, blobs: Sequence[bytes] = ()) -> None:

@@ -13,7 +13,7 @@ import re
 import socket
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RunFolder",
+    "check_format",
     "lock_folder",
     "open_folder",
     "read_folder",
@@ -213,8 +214,26 @@ def _found(
     path: Path, *, writable: bool = False, version: str = "", given: LedgerStore | None = None
 ) -> RunFolder:
     """Open a run folder with its ledger store."""
-    ledgers = find_store(RunFolder(path).state, SQLITE, given)
-    return RunFolder(path, writable=writable, version=version, ledgers=ledgers)
+    folder = RunFolder(path, writable=writable, version=version)
+    check_format(folder)
+    return replace(folder, ledgers=find_store(folder.state, SQLITE, given))
+
+
+def check_format(folder: RunFolder) -> None:
+    """Refuse a folder that a newer version made; settings that cannot be read are no such sign.
+
+    Raises:
+        FolderError: Its settings have a higher format than this version knows.
+    """
+    try:
+        found = orjson.loads(folder.settings.read_bytes())["format"]
+    except (OSError, orjson.JSONDecodeError, LookupError, TypeError):
+        return
+    if isinstance(found, int) and found > _SETTINGS_FORMAT:
+        raise FolderError(
+            f"{folder.path}: made by a newer pairmill (format {found}, this one reads"
+            f" {_SETTINGS_FORMAT}); upgrade pairmill to go on"
+        )
 
 
 def _create(folder: RunFolder) -> None:
@@ -283,12 +302,14 @@ def _is_bare(folder: RunFolder) -> bool:
 
 
 def _is_blank(folder: RunFolder) -> bool:
-    """Return True if nothing was asked or written, as after a start without a key."""
-    if holds_shards(folder) or not folder.settings.is_file():
+    """Return True if nothing was asked or written: it is new, or a start had no key."""
+    if holds_shards(folder):
         return False
     if not folder.has_ledger:
         seen = GenerationLog.read(folder.generation)
         return not (seen and seen.generation)
+    if not folder.settings.is_file():
+        return False
     try:
         with folder.read_ledger() as ledger:
             totals = ledger.totals()
@@ -363,7 +384,7 @@ def read_settings(folder: RunFolder) -> Mapping[str, Any]:
     """Return the settings that a folder was begun with, those that determine the pairs; {} if none.
 
     Raises:
-        FolderError: They are damaged, or a newer version's.
+        FolderError: They are damaged.
         StorageError: The disk refused.
     """
     try:
@@ -377,12 +398,10 @@ def read_settings(folder: RunFolder) -> Mapping[str, Any]:
     except orjson.JSONDecodeError:
         document = None
     settings = document.get("settings") if isinstance(document, dict) else None
-    if not isinstance(document, dict) or not isinstance(settings, dict):
+    if not isinstance(settings, dict) or type(document.get("format")) is not int:
         raise FolderError(
             f"{folder.settings}: damaged; run 'pairmill recover {folder.path}' to rebuild it"
         )
-    if document.get("format") != _SETTINGS_FORMAT:
-        raise FolderError(f"{folder.path}: made by a newer pairmill; upgrade pairmill to go on")
     return settings
 
 

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import orjson
+import pytest
 
+from pairmill.chunking import shared_lines
+from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.job import Job
 from pairmill.chunking.portions import read_portions, unpack
 from pairmill.chunking.reader import prepared_of
-from pairmill.chunking.shared_lines import site_of
+from pairmill.chunking.shared_lines import KeyCounts, SharedLines, site_of
 from pairmill.config import load
 from pairmill.records import Document
 
@@ -105,6 +110,58 @@ def test_a_document_that_was_decided_on_keeps_its_text(tmp_path: Path) -> None:
     assert not any(text.startswith(HEAD) or "Newsletter" in text for text in fresh)
 
 
+@pytest.mark.parametrize("order", ["by site", "in turns"])
+def test_how_many_sites_are_held_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    """Neither in the first start nor in one that finds more; what is not held is looked up."""
+    (tmp_path / "out" / ".run").mkdir(parents=True)
+
+    def texts(folder: str, numbers: range) -> list[str]:
+        path = tmp_path / folder / "a.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        (path.parent / "out" / ".run").mkdir(parents=True, exist_ok=True)
+        records = [
+            {"text": _article(n).replace("Blog", f"Blog {site}"), "url": f"https://s{site}/{n}"}
+            for site in "abcdef"
+            for n in numbers
+        ]
+        if order == "in turns":
+            records.sort(key=lambda it: it["url"].rpartition("/")[2])
+        path.write_bytes(b"".join(orjson.dumps(it) + b"\n" for it in records))
+        return [it.document.text for it in prepared_of(_job(path, keeps=True), lambda _: None)]
+
+    expected = [texts("all", range(7)), texts("all", range(12))]
+    monkeypatch.setattr(shared_lines, "_MOST_LINES_HELD", 5)
+    assert [texts("few", range(7)), texts("few", range(12))] == expected
+    monkeypatch.setattr(shared_lines, "_MOST_SITES_HELD", 1)
+    assert [texts("one", range(7)), texts("one", range(12))] == expected
+    assert not any(MIDDLE in text.split("```")[0] for text in expected[0])
+
+
+def test_a_site_more_takes_no_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each site's shared lines were held to the end: a gigabyte for 100,000 sites."""
+    monkeypatch.setattr(shared_lines, "_MOST_LINES_HELD", 100)
+    monkeypatch.setattr(shared_lines, "_MOST_SITES_HELD", 100)
+    monkeypatch.setattr(shared_lines, "_MOST_COUNTED", 1_000)
+    held = []
+    with IntakeFile(tmp_path / "intake.db", is_own=True) as file:
+        tracemalloc.start()
+        try:
+            lines = SharedLines(file)
+            for first, last in ((0, 200), (200, 400)):
+                for site in range(first, last):
+                    for n in range(6):
+                        one = Document("d", _article(n), f"s{site}/{n}")
+                        lines.strip(one, f"{site * 10 + n:016x}", lines.count(one))
+                    lines.flush()
+                gc.collect()
+                held.append(tracemalloc.get_traced_memory()[0])
+        finally:
+            tracemalloc.stop()
+    assert held[1] < held[0] + 100_000
+
+
 def test_sites() -> None:
     def site(source: str, url: str | None = None) -> str:
         return site_of(Document("d", "t", source, url=url))
@@ -114,3 +171,18 @@ def test_sites() -> None:
     assert site("in/a.json#2") == "in/a.json"
     assert site("in/blog/a.html") == "in/blog"
     assert site("a", "http://[broken") == ""
+
+
+def test_forgetting_keys_takes_no_memory_beside_the_table() -> None:
+    """Another table of 8 MB each 300,000 documents made a long run's reading process grow."""
+    tracemalloc.start()
+    try:
+        counts = KeyCounts(10_000)
+        (held, _) = tracemalloc.get_traced_memory()
+        for start in range(1, 50_000, 100):
+            counts.add(range(start, start + 100))
+        (_, peak) = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(counts) < 10_000, "it has forgotten some"
+    assert peak < 1.2 * held

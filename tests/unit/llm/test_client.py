@@ -350,6 +350,26 @@ async def test_a_call_that_failed_before_it_was_answered_leaves_no_cycle(
             gc.enable()
 
 
+async def test_nothing_of_a_request_that_is_given_up_is_held(opened: list[Setting]) -> None:
+    """Neither by its failure nor by the future that brought it: that would be some 20 KB."""
+    async with serve(CLOSE) as server:
+        opened.append(setting := Setting(server))
+        gc.collect()
+        gc.disable()
+        try:
+            asked = request("12345")
+            held = sys.getrefcount(asked)
+            try:
+                await setting.client.complete(asked)
+            except ProviderError as error:
+                assert error.kind is Kind.LOST  # noqa: PT017 (pytest.raises would hold it)
+            setting.gate.request = None
+            assert len(setting.gate.admitted) == 2
+            assert sys.getrefcount(asked) == held
+        finally:
+            gc.enable()
+
+
 async def test_the_last_try_of_a_start_comes_when_it_was_said_to(opened: list[Setting]) -> None:
     """Thirty seconds after the first failure, whatever the calls and the gate took."""
     async with serve(BUSY) as server:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import anyio.lowlevel
@@ -14,13 +15,14 @@ from tests.support.scripted import answer, reply, serve
 
 from pairmill.clock import FakeClock
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.modes import ProbeQuestion, find_mode
+from pairmill.llm.modes import AT_PROBE, ProbeQuestion, find_mode
 from pairmill.llm.patience import AnswerPatience
 from pairmill.llm.providers.direct import DirectProvider
 from pairmill.llm.providers.endpoint import Endpoint, Secret
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.sdk import SdkProvider
 from pairmill.llm.providers.wire import Encoder
+from pairmill.llm.retry import GiveUp, History
 from pairmill.records import Completion, Usage
 
 if TYPE_CHECKING:
@@ -299,3 +301,9 @@ async def test_a_failure_and_a_foreign_word_are_not_remembered() -> None:
     assert not memory
     memory.set("http://x/v1 m", "telepathy")
     assert (await found(GREEN, memory=memory))[0] is Mode.JSON_SCHEMA
+
+
+def test_a_gateway_that_fails_is_sent_to_four_times_before_another_way_of_asking() -> None:
+    error = ProviderError(Kind.OVERLOAD, "x", status=502)
+    decisions = [AT_PROBE.decide(error, History(failures=n), Random(1)) for n in range(4)]
+    assert [isinstance(each, GiveUp) for each in decisions] == [False, False, False, True]

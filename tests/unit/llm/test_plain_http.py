@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import zlib
 from typing import TYPE_CHECKING
@@ -259,6 +260,22 @@ async def test_a_call_that_is_cancelled_ends_its_connection_at_once() -> None:
             group.cancel_scope.cancel()
         with anyio.fail_after(5):
             await server.idle.wait()
+        await transport.aclose()
+
+
+async def test_what_broke_a_call_is_gone_with_it() -> None:
+    """It would else hold the call, and the call's future it, until the collector comes."""
+    async with serve(CLOSE) as server:
+        transport = transport_to(server)
+        gc.collect()
+        gc.disable()
+        try:
+            with contextlib.suppress(ProviderError):
+                await transport.post(BODY)
+            await asyncio.sleep(0)  # the event loop's own step holds it, too
+            assert not [it for it in gc.get_objects() if isinstance(it, ConnectionError)]
+        finally:
+            gc.enable()
         await transport.aclose()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pairmill.errors import ConfigError
 from pairmill.llm.price_files import load_prices
-from pairmill.llm.prices import PICO, Price, dollars, pico
+from pairmill.llm.prices import PICO, Price, PriceTable, dollars, pico
 from pairmill.records import Usage
 
 if TYPE_CHECKING:
@@ -279,3 +279,11 @@ def test_a_wrong_part_of_a_price_is_told_in_one_line(tmp_path: Path, line: str) 
     with pytest.raises(ConfigError, match=r"prices\.yaml: m: ") as caught:
         load_prices(file)
     assert "\n" not in str(caught.value)
+
+
+def test_the_cost_of_several_models_is_exact_or_unknown() -> None:
+    prices = PriceTable({"a": Price(3, 2, 5), "b": Price(7, 7, 11)})
+    used = {"a": Usage(10, 4), "b": Usage(1, 1)}
+    assert prices.cost_of(used) == (10 * 3 + 4 * 5) + (7 + 11)
+    assert prices.cost_of({}) == 0
+    assert prices.cost_of({**used, "nobody's": Usage(1, 1)}) is None

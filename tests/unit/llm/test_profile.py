@@ -13,6 +13,7 @@ from tests.support.scripted import answer, reply, serve
 from pairmill.clock import FakeClock
 from pairmill.config import load
 from pairmill.errors import ConfigError, ProviderError
+from pairmill.llm.limits.headers import HeaderDialect
 from pairmill.llm.providers.direct import DirectProvider
 from pairmill.llm.providers.endpoint import resolve
 from pairmill.llm.providers.profile import (
@@ -20,6 +21,7 @@ from pairmill.llm.providers.profile import (
     ProviderProfile,
     answer_timeout_s,
     find_profile,
+    header_dialect,
     load_profile,
     profile_names,
 )
@@ -50,6 +52,26 @@ DENIED = reply({"error": {"message": "token expired"}}, 401)
 )
 def test_a_provider_is_known_by_its_address(address: str, name: str) -> None:
     assert find_profile(address).name == name
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("https://api.groq.com/openai/v1", HeaderDialect.GROQ),
+        ("https://api.together.ai/v1", HeaderDialect.TOGETHER),
+        ("https://api.openai.com/v1", HeaderDialect.COMMON),
+        ("https://groq.com.evil.example/v1", HeaderDialect.COMMON),
+        ("https://x@api.groq.com:443/v1", HeaderDialect.GROQ),
+        ("nonsense", HeaderDialect.COMMON),
+    ],
+)
+def test_a_dialect_that_no_profile_names_is_that_of_the_host(
+    address: str, expected: HeaderDialect
+) -> None:
+    own = ProviderProfile(name="mine")
+    assert header_dialect(own, address) is expected
+    named = ProviderProfile(name="mine", limits=HeaderDialect.GROQ)
+    assert header_dialect(named, address) is HeaderDialect.GROQ
 
 
 def test_every_profile_says_how_to_think_at_each_level() -> None:

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from pairmill.errors import UsageError
-from pairmill.output.split import Shares, Splitter, parse_shares
+from pairmill.output.split import Shares, SplitRecord, Splitter, parse_shares, read_splits
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_shares_are_read_as_written() -> None:
@@ -44,3 +49,16 @@ def test_the_assignment_is_pinned() -> None:
 def test_a_long_chain_of_edges_is_one_component() -> None:
     edges = [(f"{number:06d}", f"{number + 1:06d}") for number in range(50_000, 0, -1)]
     assert Splitter(Shares(), 0, edges).component("050001") == "000001"
+
+
+def test_documents_keep_their_split_only_under_the_shares_and_seed_of_their_export(
+    tmp_path: Path,
+) -> None:
+    shares = Shares(80, 10, 10)
+    assert list(read_splits(tmp_path, shares, 1)) == []
+    with SplitRecord(tmp_path, shares, 1) as record:
+        for name, split in (("a", "train"), ("a", "train"), ("b", "test")):
+            record.note(name, split)
+    assert list(read_splits(tmp_path, shares, 1)) == [("a", "train"), ("b", "test")]
+    assert list(read_splits(tmp_path, shares, 2)) == []
+    assert list(read_splits(tmp_path, Shares(90, 5, 5), 1)) == []

@@ -314,3 +314,25 @@ async def test_whose_answer_was_read_is_told(*, mend: bool) -> None:
     with pytest.raises(RejectedError):
         await asker(PROMPT, WrittenAnswer, mend=mend)
     assert read == [("failed", not mend)]
+
+
+async def test_whether_a_question_was_answered_is_asked_of_its_own_model() -> None:
+    asked: list[str] = []
+
+    def holds(request: Request) -> bool:
+        asked.append(request.model)
+        return request.model == "judge"
+
+    asker = Asker(Questions(Bus(), model="m", max_attempts=1), Script([]), holds=holds)
+    assert not asker.is_answered(PROMPT, WrittenAnswer)
+    assert asker.is_answered(PROMPT, WrittenAnswer, model="judge")
+    assert asked == ["m", "judge"]
+    assert not Asker(Questions(Bus(), model="m", max_attempts=1), Script([])).is_answered(
+        PROMPT, WrittenAnswer
+    )
+
+
+async def test_a_reject_shows_the_first_reply_where_the_last_one_was_empty() -> None:
+    with pytest.raises(RejectedError) as told:
+        await _ask("no JSON at all", "", max_attempts=2)
+    assert told.value.raw == "no JSON at all"

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pytest
 from tests.support.asks import settings
 
 from pairmill.run.summary import Summary
+from pairmill.store.counts import RunCounts
 
 
 def test_the_next_line_lists_them() -> None:
@@ -15,3 +17,32 @@ def test_the_next_line_lists_them() -> None:
         f"pairmill export {given.output} --to text",
         f"pairmill export {given.output} --to messages",
     ]
+
+
+@pytest.mark.parametrize("pairs", [0, 2])
+def test_an_unmeasured_voice_is_told_only_of_pairs(pairs: int) -> None:
+    summary = Summary(
+        settings().output,
+        0,
+        "",
+        asked=True,
+        chunks=2,
+        pairs=pairs,
+        counts=RunCounts(
+            documents=2,
+            used=2,
+            skipped={},
+            is_input_whole=True,
+            written=pairs,
+            empty=2 - pairs,
+            empty_reasons={},
+            rejected={},
+            to_do=0,
+            pairs=pairs,
+            dropped={},
+            retried=0,
+        ),
+        voice="1 of 9 authors with 2 documents or more",
+    )
+    told = [line for line in summary.lines() if line.startswith("  voice ")]
+    assert len(told) == (1 if pairs else 0)

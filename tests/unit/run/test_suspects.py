@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import time
 from functools import partial
 
@@ -355,3 +356,25 @@ def test_a_single_answer_of_this_start_speaks_for_the_server(it: Setting) -> Non
     it.hold("a", Kind.TIMEOUT)
     assert not it.conclude(has_pairs=False).is_requested
     assert it.written == ["a"]
+
+
+def test_nothing_is_kept_of_a_unit_that_has_ended(it: Setting) -> None:
+    """Neither in memory, nor in what others are judged by: that is a count."""
+
+    def fail_and_end(count: int) -> int:
+        for at in range(count):
+            work = it.work(f"{count}-{at}")
+            assert it.fail(work, Kind.OVERLOAD)
+            assert it.take() is work
+            it.suspects.forget(work.unit)
+            it.answer()
+        return sum(map(sys.getsizeof, vars(it.suspects).values()))
+
+    it.answer()
+    assert fail_and_end(500) == fail_and_end(50)
+    known = it.work("known")
+    asked = 0
+    while it.fail(known, Kind.OVERLOAD):
+        asked += 1
+        assert it.take() is known
+    assert asked > 1, "the failures of those that ended still speak for chance"

@@ -175,3 +175,19 @@ def test_other_content_and_newer_records_are_refused() -> None:
         decode(b"[1]", "here")
     with pytest.raises(FolderError, match="newer pairmill"):
         decode(b'{"format":9}', "here")
+
+
+def test_a_want_that_rises_is_written_before_the_next_renewal() -> None:
+    """Else the other keeps for seconds what this one could use."""
+    one, other = member("one"), member("other")
+    record, _ = step(one, ShareRecord(), 0.0)
+    record, _ = step(other, record, 0.1)
+    record, _ = step(one, record, 0.2)
+    record, _ = step(other, record, 0.3, want=0.3)
+    record, _ = step(one, record, 0.4)
+    record, _ = step(other, record, 0.5, want=0.3)
+    _, plan = step(other, record, 0.6, want=0.3)
+    assert plan.record is None  # nothing is new
+    record, plan = step(other, record, 0.7, want=0.4)
+    assert plan.record is not None
+    assert record.members["other"].wants == {"model": 0.4}

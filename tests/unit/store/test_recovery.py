@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pairmill.errors import FolderError
-from pairmill.store.entries import ShardRecord
+from pairmill.records import Outcome, digest
+from pairmill.store.entries import Batch, ShardRecord, UnitOutcome
 from pairmill.store.files import DISK
-from pairmill.store.recovery import restore
+from pairmill.store.journal import Journal
+from pairmill.store.recovery import find_harm, restore
 from pairmill.store.shards import holds_shards
 
 if TYPE_CHECKING:
@@ -93,3 +96,27 @@ def test_shards_are_seen_wherever_they_are(folder: RunFolder) -> None:
     assert not holds_shards(folder)
     (folder.rejected / "rejected-00000.jsonl").touch()
     assert holds_shards(folder)
+
+
+def _published(folder: RunFolder, *names: str) -> None:
+    rows = [{"id": digest(name), "chunk_id": digest("chunk")} for name in names]
+    lines = [json.dumps(row).encode() + b"\n" for row in rows]
+    with Journal.open(folder, clock=lambda: 0.0) as journal:
+        journal.commit(Batch((), [UnitOutcome(digest("unit"), Outcome.WRITTEN, lines, [])]))
+
+
+def test_a_folder_without_fault_has_none(folder: RunFolder) -> None:
+    _published(folder, "one", "other")
+    assert find_harm(folder) == ""
+
+
+def test_a_pair_that_stands_twice_is_named(folder: RunFolder) -> None:
+    _published(folder, "one", "other", "one")
+    found = find_harm(folder)
+    assert found.endswith(f"{NAME}: the pair {digest('one')} stands in it a second time")
+
+
+def test_a_published_shard_that_was_changed_is_harm(folder: RunFolder) -> None:
+    _published(folder, "one", "other")
+    (folder.data / NAME).write_bytes(b"{}\n")
+    assert find_harm(folder).endswith("missing, or not as it was published")

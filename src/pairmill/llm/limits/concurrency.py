@@ -1,10 +1,10 @@
 """Controllers of the number of calls in flight. Pure: outcomes and times are passed in.
 
-A fixed number always wins. Behind a provider with quotas the number only has to be large enough,
-so ``AimdLimit`` widens while it is used. A server of one's own (vLLM, llama.cpp, TGI) has no quota
-but a number of slots: ``GradientLimit`` finds it, by the server's own count of waiting calls where
-it tells (simulated: 99.5 % of the best rate and more), else by the seconds that an output token
-takes.
+A number that the user gave always wins. Behind a provider with quotas the number only has to be
+large enough, so ``AimdLimit`` widens while it is used. A self-hosted server (vLLM, llama.cpp, TGI)
+has no quota but a number of slots. ``GradientLimit`` finds it: from the server's gauge of waiting
+calls if there is one (in simulation 99.5 % of the best rate or more), else from the seconds per
+output token.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from msgspec import Struct
 
 __all__ = ["AimdLimit", "ConcurrencyLimit", "Done", "FixedLimit", "GradientLimit"]
 
-_UTILISED = 0.8  # a limit that is not used says nothing about a higher one
+_UTILISED = 0.8  # share in use below which a limit says nothing about a higher one
 _AT_ONCE = 64
 _RISE_PER_S = 1000.0
-_MOST_LATE_S = 0.02  # that a rise makes up for: nobody may have asked for long
-_STEP_S = 0.5  # refusals take no longer, nearly always
+_MOST_LATE_S = 0.02  # longest time that one rise makes up for
+_STEP_S = 0.5  # refusals nearly always come within this time
 
 
 class Done(Struct, frozen=True):
@@ -29,9 +29,9 @@ class Done(Struct, frozen=True):
     Attributes:
         now: The time.
         sent_at: When it was admitted.
-        in_flight: Calls in flight, itself still counted.
-        output_tokens: What it wrote; 0 if unknown.
-        is_clean: The server had room for it.
+        in_flight: Calls in flight, including this one.
+        output_tokens: Tokens that it wrote; 0 if unknown.
+        is_clean: It was not refused.
     """
 
     now: float
@@ -50,40 +50,40 @@ class ConcurrencyLimit(Protocol):
         ...
 
     def on_done(self, done: Done) -> None:
-        """Learn how a call ended."""
+        """Record how a call ended."""
         ...
 
     def on_refused(self, now: float, in_flight: int) -> None:
-        """Learn that the server said "too fast": once per congestion episode.
+        """Record that the server said "too fast": once per congestion episode.
 
         Args:
             now: The time.
-            in_flight: Calls in flight, the refused one counted.
+            in_flight: Calls in flight, including the refused one.
         """
         ...
 
     def on_rise(self, needed: int) -> None:
-        """Learn that a rate is put to the test, for which so many calls have to be in flight."""
+        """Allow the test of a rate that needs this many calls in flight."""
         ...
 
     def on_full(self, now: float) -> float:
-        """Learn that one more would go; seconds until it may, inf: when another one ends."""
+        """Return the seconds until one more call may be sent; inf: when another one ends."""
         ...
 
     def on_gauge(self, now: float, in_flight: int, running: float, waiting: float) -> None:
-        """Learn how many calls the server works on, and how many it lets wait."""
+        """Record the server's gauge of running and waiting calls."""
         ...
 
 
 class FixedLimit:
     """The number that the user gave.
 
-    Beyond the first 64 it is reached by 1,000 a second: a thousand connections and questions in the
-    same instant would only wait for each other, here and in the server.
+    Beyond the first 64 it is approached by 1,000 a second: a thousand connections opened at once
+    would only wait for each other, here and in the server.
 
     Attributes:
         most: The number.
-        limit: So much of it as may be in flight by now.
+        limit: How many may be in flight by now.
     """
 
     def __init__(self, most: int) -> None:
@@ -92,7 +92,7 @@ class FixedLimit:
         self._risen_at = -math.inf
 
     def narrow(self, most: int) -> None:
-        """Put another number in force."""
+        """Replace the number."""
         self.most = most
         self.limit = min(most, max(self.limit, _AT_ONCE))
 
@@ -106,7 +106,7 @@ class FixedLimit:
         """Change nothing."""
 
     def on_full(self, now: float) -> float:
-        """Rise by the time since the last rise; at the top, wait for another one to end."""
+        """Rise by the time since the last rise; at the top, wait for a call to end."""
         if self.limit >= self.most:
             return math.inf
         since = max(self._risen_at, now - _MOST_LATE_S)
@@ -122,13 +122,13 @@ class FixedLimit:
 
 
 class AimdLimit:
-    """Doubles in the time of one call until the first refusal; then down, and up by a quarter.
+    """Additive increase, multiplicative decrease, after a slow start.
 
-    At first each answer widens by one (TCP's slow start), and each half second without a failure in
-    which all places are taken doubles: refusals come at once, so that long calls need not end to
-    show that they were taken. From the first refusal on a round widens: as many calls as may be in
-    flight. It is clean when none failed. Both count only if 80 % of the limit were in use at that
-    moment.
+    Until the first refusal each answer raises the limit by one, as in TCP's slow start, and each
+    half second without a failure in which all places were taken doubles it: refusals come at once,
+    so a long call need not end to show that it was accepted. After that, each clean round raises
+    the limit by a quarter; a round is as many calls as may be in flight, and clean if none failed.
+    Both need 80 % of the limit to be in use.
     """
 
     CEILING: ClassVar[int] = 1024
@@ -145,9 +145,9 @@ class AimdLimit:
         self._is_clean = True
 
     def on_done(self, done: Done) -> None:
-        """Count the call; widen where all is well and the limit in use."""
+        """Count the call; raise the limit if none failed and the limit is in use."""
         if done.sent_at < self._cut_at:
-            return  # it says nothing about the limit of now
+            return  # it says nothing about the present limit
         if self._is_slow_start:
             if not done.is_clean:
                 self._begin_step(done.now)
@@ -164,18 +164,18 @@ class AimdLimit:
         self._begin_round()
 
     def on_refused(self, now: float, in_flight: int) -> None:
-        """Narrow by a quarter, and double no more."""
+        """Narrow to the calls in flight and an eighth more; end the slow start."""
         self._is_slow_start = False
         self._cut_at = now
         self.limit = max(1, min(self.limit, in_flight + in_flight // 8))
         self._begin_round()
 
     def on_rise(self, needed: int) -> None:
-        """Let the rate decide, and not the width."""
+        """Raise the limit, so that the rate decides and not the width."""
         self.limit = max(self.limit, min(self._ceiling, needed))
 
     def on_full(self, now: float) -> float:
-        """Double half a second after the last time; what was taken is not refused any more then."""
+        """Double half a second after the last step, when refusals of its calls would be known."""
         if not self._is_slow_start or self.limit >= self._ceiling:
             return math.inf
         if self._step_at == math.inf:
@@ -199,13 +199,13 @@ class AimdLimit:
 
 
 class GradientLimit:
-    """Finds the concurrency at which a server without limits is just saturated.
+    """Finds the concurrency at which a server without quotas is just saturated.
 
-    With the waiting gauge: x 1.5 until calls wait, then 1 to 15 % of the running ones are kept
-    waiting. Without it: the gradient of Netflix's Gradient2 limiter, taken on seconds per output
-    token (whole latencies would follow the length of the answers). At the start each answer whose
-    tokens took no longer than 1.5 times those of the best round widens by one, so that the width
-    doubles in the time of one call, until a round's tokens take longer than that.
+    With a gauge of waiting calls: raised by half until calls wait, then kept so that 1 to 15 % as
+    many wait as run. Without one: the gradient of Netflix's Gradient2 limiter, applied to seconds
+    per output token (whole latencies would follow the length of the answers). At the start each
+    answer whose tokens took at most 1.5 times as long as the best round's raises the limit by one,
+    so that it doubles in the time of one call, until a round's tokens take longer than that.
     """
 
     CEILING: ClassVar[int] = 256
@@ -214,7 +214,7 @@ class GradientLimit:
         self.limit = start
         self._ceiling = ceiling
         self._is_slow_start = True
-        self._changed_at = float("-inf")  # calls sent before say nothing about the present round
+        self._changed_at = float("-inf")  # calls sent before do not count
         self._gauge_at = float("-inf")
         self._best = float("inf")
         self._seconds = 0.0
@@ -224,9 +224,9 @@ class GradientLimit:
         self._round = min(_ROUND, max(4, start))
 
     def on_done(self, done: Done) -> None:
-        """Without a gauge, measure the call; a round's worth of them moves the limit."""
+        """Without a gauge, measure the call; a full round moves the limit."""
         if done.now - self._gauge_at < _GAUGE_FRESH_S:
-            return  # the gauge decides
+            return
         if not done.is_clean or done.output_tokens <= 0:
             return
         seconds, tokens = done.now - done.sent_at, done.output_tokens
@@ -243,7 +243,7 @@ class GradientLimit:
             self._end_round(done.now)
 
     def on_refused(self, now: float, in_flight: int) -> None:
-        """Narrow by a quarter: the server has a limit of its own after all."""
+        """Narrow by a quarter: the server has a limit after all."""
         self._is_slow_start = False
         self._set(min(self.limit, in_flight) * 3 // 4, now)
 
@@ -251,11 +251,11 @@ class GradientLimit:
         """Change nothing: the server has slots."""
 
     def on_full(self, now: float) -> float:  # noqa: ARG002 (the protocol's)
-        """Wait for another one to end: a slot is free then."""
+        """Wait for a call to end, which frees a slot."""
         return math.inf
 
     def on_gauge(self, now: float, in_flight: int, running: float, waiting: float) -> None:
-        """Move to where a few calls wait."""
+        """Move to the limit at which a few calls wait."""
         self._gauge_at = now
         if waiting > max(1.0, _MOST_WAITING * running):
             self._set(int(running + max(1.0, running * _AIM_WAITING)), now)

@@ -1,4 +1,4 @@
-"""How fast a held pace creeps up, as nobody objects. Pure."""
+"""Slowly raises a held pace while the server does not object. Pure."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pairmill.llm.limits.rate_test import LONG_PATIENCE_S
 __all__ = ["RARE", "crept"]
 
 RARE = 0.007
-"""Share of the calls: refusals of a quota, at a pace that creeps around it."""
+"""Share of calls that a quota refuses while a pace creeps around it."""
 
-_BELOW = 0.98  # of what is allowed, soon after; from there on it creeps
+_BELOW = 0.98  # share of the allowed rate below which it catches up; above, it creeps
 _GROWTH_PER_S = 0.001
 _GROWTH_PER_CALL = 0.0003  # a slow pool creeps slowly, so that a 429 stays rare per call
-_FASTEST_GROWTH = 60.0  # times the above, after a minute or more without a refusal
-_NOISY_GROWTH = 1.0  # and beside noise
-_CATCH_UP = 20.0  # times the above, while below what is known to be allowed
-_PATIENCE_S = 10.0  # without a refusal, until growth is twice as fast
-_LONG_GROWTH = 5.0  # the fastest growth where a server counts by the minute
+_FASTEST_GROWTH = 60.0  # factor on these after a minute or more without a refusal
+_NOISY_GROWTH = 1.0  # factor beside noise
+_CATCH_UP = 20.0  # factor while below the allowed rate
+_PATIENCE_S = 10.0  # seconds without a refusal after which growth is twice as fast
+_LONG_GROWTH = 5.0  # largest factor if the server counts by the minute
 
 
 def crept(
@@ -29,7 +29,7 @@ def crept(
     noise: float,
     is_long: bool,
 ) -> float:
-    """Return a pace that is used, raised by a little: the faster, the longer nobody objected.
+    """Return the pace, raised slightly: more, the longer nothing was refused.
 
     Args:
         pace: Calls a second.
@@ -37,7 +37,7 @@ def crept(
         calls: Made since the pace was last raised.
         seconds: Since then.
         quiet_s: Seconds since the last objection.
-        noise: Share of the calls that is refused by chance.
+        noise: Share of calls refused by chance.
         is_long: The server counts by the minute.
     """
     fastest = _FASTEST_GROWTH
@@ -47,5 +47,5 @@ def crept(
     if pace < _BELOW * allowed:
         haste = _CATCH_UP
     elif noise >= RARE:
-        haste = _NOISY_GROWTH  # whether it goes too fast is hard to see
+        haste = _NOISY_GROWTH  # too high a pace is hard to see there
     return pace * (1.0 + haste * min(_GROWTH_PER_S * seconds, _GROWTH_PER_CALL * calls))

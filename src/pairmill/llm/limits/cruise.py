@@ -1,14 +1,14 @@
-"""A pace near a quota that refills all the time, with noise beside it or not. Pure.
+"""Paces calls just below a continuously refilled quota, with or without noise. Pure.
 
-Of ``n`` calls in ``d`` seconds a server with a quota of ``q`` calls a second, which besides refuses
-a share ``p`` of all calls for reasons of its own, refuses each with probability
+Suppose a server allows ``q`` calls a second and also refuses a share ``p`` of all calls for reasons
+of its own (the noise). Of ``n`` calls in ``d`` seconds it refuses each with probability
 
     f = p + (1 - p) * max(0, 1 - q * d / n)
 
-At one rate alone the two cannot be told from one another. So ``Cruise`` sends a block of calls at a
-higher rate now and then while the quota is uncertain, and at a lower one while the noise is: the
-experiment of PCC (Dong et al., NSDI 2015), which bears with losses by chance as BBR does (Cardwell
-et al., ACM Queue 2016), by what is delivered at which rate. ``QuotaFit`` weighs what it sees.
+One rate alone cannot tell the two apart. So ``Cruise`` occasionally sends a block of calls at a
+higher rate while the quota is uncertain, and at a lower rate while the noise is: the experiment of
+PCC (Dong et al., NSDI 2015). Like BBR (Cardwell et al., ACM Queue 2016) it tolerates random losses
+and judges by what is delivered at which rate. ``QuotaFit`` weighs the evidence.
 """
 
 from __future__ import annotations
@@ -19,58 +19,58 @@ __all__ = ["Cruise", "QuotaFit"]
 
 _NOISE = (0.0, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.14, 0.2, 0.3, 0.45)
 _PRIOR = (3.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, -2.0, -4.0, -6.0, -9.0, -12.0)  # log weights
-_SPAN, _STEP = 1.0, 0.025  # of the logarithm of the quota: 2.7 times up and down
+_SPAN, _STEP = 1.0, 0.025  # grid over the quota's logarithm: a factor of 2.7 up and down
 _CELLS = 2 * round(_SPAN / _STEP) + 1
-_VARY = 2  # steps that a quota goes up and down by from block to block: 5 %
+_VARY = 2  # grid steps by which a quota may vary from block to block: 5 %
 _LOGS = [(cell - _CELLS // 2) * _STEP for cell in range(-_VARY, _CELLS + _VARY)]
-_LEAST, _MOST = 0.003, 0.97  # probability of a refusal: no model is that good
-_LOWEST = -30.0  # log weight beside the best; what is ruled out by mistake comes back
-_WIDEST_PRIOR, _LONGEST_PRIOR = -6.0, -8.0  # log weights: of a quota, of a noise
+_LEAST, _MOST = 0.003, 0.97  # bounds of a refusal's probability: no model is surer than that
+_LOWEST = -30.0  # floor of log weights, so that a cell ruled out by mistake can recover
+_WIDEST_PRIOR, _LONGEST_PRIOR = -6.0, -8.0  # floors of the prior's log weights: quota, noise
 _LEAST_LIKELY = -60.0  # logarithm
-_DEPTHS_S = (0.0, 1.0, 12.0, 60.0)  # of a quota, that a bucket may hold
-_SPARED = 0.02  # chance that nothing beyond a quota is refused all the same
+_DEPTHS_S = (0.0, 1.0, 12.0, 60.0)  # capacities that a bucket may have, in seconds of the quota
+_SPARED = 0.02  # probability that a server lets an overdrawn block pass
 _UNSPARED = 1.0 - _SPARED
-_EVERY_OTHER = 0.5  # comes too soon for a bucket of one call, however little too soon
-_COARSE_BELOW = 6.0  # calls a second: a second's bucket of a faster pool holds several
-_KEEP = 1.0 - 1.0 / 150.0  # of what was known, with each block
-_TRUST, _FULL_BLOCK = 0.8, 60.0  # of a block's evidence; calls of a block that count in full
+_EVERY_OTHER = 0.5  # share refused by a bucket of one call at a rate barely above its quota
+_COARSE_BELOW = 6.0  # calls a second; above, a bucket of one second holds several calls
+_KEEP = 1.0 - 1.0 / 150.0  # share of the evidence that is kept with each block
+_TRUST, _FULL_BLOCK = 0.8, 60.0  # weight of a block's evidence; calls above which it counts less
 
-_BLOCK_CALLS, _BLOCK_S = 20, 4.0  # longer than what a server saves up for bursts
-_LONGEST_BLOCK_S = 24.0  # of a slow pool, with fewer calls
-_CREDIBLE_S = 1.0  # a shorter block says nothing
-_USED = 0.8  # of the pace; a block at which less was sent says nothing
-_LEAN, _CRUISE = 0.95, 0.25  # of that quantile of the quota
-_NOISY_LEAN, _NOISY_CRUISE = 0.96, 0.3  # where the pace rises after trials only
-_QUIET = 0.005  # noise that is as good as none
-_LOW, _HIGH, _WIDE = 0.2, 0.8, 1.12  # quantiles, and how far apart they are when it is uncertain
-_HIGHEST = 1.18  # times the usual pace, for a block
-_ENOUGH = 3.0  # refusals beyond the noise that a block at a higher rate may cost
-_WORTH = 0.004  # of the calls: refusals that higher rates may cost, all together
-_CREDIT = 4.0  # of these, before they are earned
-_OPEN = 1.35  # so far apart are they when the quota is all but unknown
-_UP_EVERY = 2  # blocks; every other one while nothing is refused at the higher rate
-_AT_ANY_COST = 8  # blocks, while the quota is all but unknown
+_BLOCK_CALLS, _BLOCK_S = 20, 4.0  # least size of a block: more than a usual burst allowance
+_LONGEST_BLOCK_S = 24.0  # then a slow pool's block ends with fewer calls
+_CREDIBLE_S = 1.0  # shorter blocks are no evidence
+_USED = 0.8  # share of the pace that a block must use to be evidence
+_LEAN, _CRUISE = 0.95, 0.25  # the pace: this share of this quantile of the quota
+_NOISY_LEAN, _NOISY_CRUISE = 0.96, 0.3  # the same beside noise, where only trials raise the pace
+_QUIET = 0.005  # noise below this counts as none
+_LOW, _HIGH, _WIDE = 0.2, 0.8, 1.12  # quantiles; the ratio above which the quota is uncertain
+_HIGHEST = 1.18  # fastest block, in multiples of the usual pace
+_ENOUGH = 3.0  # refusals beyond the noise that end a block at a higher rate
+_WORTH = 0.004  # budget: refusals spent on higher rates, as a share of all calls
+_CREDIT = 4.0  # refusals of that budget that may be spent in advance
+_OPEN = 1.35  # ratio of the quantiles above which the quota is all but unknown
+_UP_EVERY = 2  # blocks between trials; every other block while none was refused
+_AT_ANY_COST = 8  # blocks between trials beyond the budget, while the quota is all but unknown
 _DOWN_EVERY, _DOWN_CALLS, _DOWN = 8, 60, 0.12
-_SOME_NOISE, _DOUBT = 0.02, 0.22  # noise that is worth it, and its standard deviation beside it
-_SURELY, _GROWN = 0.05, 1.15  # quantile; times the noise of the last time
-_AFTER_CLUSTER = 0.8  # of the pace, for a block: a quota would then last longer
-_KNOWN_CALLS = 100  # until the noise counts as known
+_SOME_NOISE, _DOUBT = 0.02, 0.22  # noise worth a slower block; its relative standard deviation
+_SURELY, _GROWN = 0.05, 1.15  # quantile; growth of the noise since the last slower block
+_AFTER_CLUSTER = 0.8  # share of the pace for one block, at which a quota would last longer
+_KNOWN_CALLS = 100  # calls after which the noise counts as known
 
 
 class QuotaFit:
-    """What is known of a quota and of the noise beside it: a Bayesian filter on a grid of both.
+    """Estimates a quota and the noise beside it: a Bayesian filter on a grid of both.
 
-    Each block of calls multiplies the weight of every pair by the binomial likelihood of what was
-    refused, averaged over quotas a twentieth lower and higher, as none is dealt out evenly. All is
-    slowly forgotten, so that changes are followed.
+    Each block of calls multiplies the weight of every (noise, quota) cell by the binomial
+    likelihood of its refusals, averaged over quotas a twentieth lower and higher, since no server
+    meters perfectly evenly. Old evidence fades, so that changes are followed.
 
-    A block above a quota may be paid from what the server has saved up. How much a bucket holds is
-    the third thing that is not known, and counted through for each quota and each depth: so a
-    bucket that was filled for a while is not taken for a higher quota, nor an empty one for noise.
+    A block above the quota may be paid from a bucket that the server has filled. The bucket's depth
+    is the third unknown: its level is tracked for every combination of quota and depth. So a full
+    bucket is not mistaken for a higher quota, nor an empty one for noise.
 
     Attributes:
-        rate: Calls a second, the middle of the grid; 0 before ``begin``.
-        calls: Seen since ``begin``.
+        rate: The middle of the grid, in calls a second; 0 before ``begin``.
+        calls: Calls seen since ``begin``.
     """
 
     __slots__ = (
@@ -89,17 +89,17 @@ class QuotaFit:
         self.rate = 0.0
         self.calls = 0
         self._noise = [*_PRIOR]
-        self._share = 0.0  # of the calls that is refused by chance
-        self._depths: list[tuple[float, float]] = []  # in seconds; least share refused beyond it
+        self._share = 0.0  # of calls that are refused by chance
+        self._depths: list[tuple[float, float]] = []  # seconds; least share refused beyond
         self._weights: list[list[list[float]]] = []  # logarithms, by depth, noise and quota
         self._by_noise: list[float] = []  # weights
         self._by_quota: list[float] = []
         self._levels: list[list[float]] = []  # calls that a bucket holds, by depth and quota
 
     def begin(self, rate: float, sure: float) -> None:
-        """Begin anew with a quota that was measured, and is used up.
+        """Start again from a measured quota whose bucket is empty.
 
-        Half of what is known of the noise is kept: the rest may have been the quota's.
+        Half of the evidence on noise is kept; the rest may have been the quota's.
 
         Args:
             rate: Calls a second.
@@ -123,11 +123,16 @@ class QuotaFit:
         self.empty()
 
     def empty(self) -> None:
-        """Learn that nothing is saved up: all was refused of late."""
+        """Set all buckets to empty: everything was refused recently."""
         self._levels = [[0.0] * len(_LOGS) for _ in self._depths]
 
     def on_gap(self, taken: int, seconds: float) -> None:
-        """Learn what was taken at times that tell nothing else."""
+        """Update the buckets for a time that is no evidence otherwise.
+
+        Args:
+            taken: Calls accepted in it.
+            seconds: Its length.
+        """
         for (depth_s, _), levels in zip(self._depths, self._levels, strict=True):
             for cell, log in enumerate(_LOGS):
                 quota = self.rate * math.exp(log)
@@ -135,17 +140,17 @@ class QuotaFit:
                 levels[cell] = min(depth_s * quota, max(0.0, level))
 
     def on_block(self, sent: int, refused: int, seconds: float) -> None:
-        """Learn how many calls of a block were refused.
+        """Update the grid with a block of calls.
 
         Args:
-            sent: Calls, one after the other.
-            refused: Of these.
+            sent: Consecutive calls.
+            refused: How many of these were refused.
             seconds: From the first of them to the first of the next block.
         """
         self.calls += sent
         trust = _TRUST * min(1.0, _FULL_BLOCK / sent)
         hits, misses = trust * refused, trust * (sent - refused)
-        # What chance refuses may count against the quota too; it is the same, seen from here.
+        # Servers may charge calls that chance refuses to the quota; from here both look the same.
         taken = sent - max(0.0, refused - self._share * sent)
         for depth, (depth_s, least) in enumerate(self._depths):
             over = self._spend(depth, depth_s, sent, taken, seconds)
@@ -167,7 +172,7 @@ class QuotaFit:
             self._move(round(math.log(middle / self.rate) / _STEP))
 
     def _move(self, cells: int) -> None:
-        """Move the grid of quotas by so many cells; what comes into it is as likely as its edge."""
+        """Move the grid of quotas by so many cells; new cells get the weight of the edge."""
 
         def moved(row: list[float]) -> list[float]:
             last = len(row) - 1
@@ -181,7 +186,7 @@ class QuotaFit:
     def _spend(
         self, depth: int, depth_s: float, sent: int, taken: float, seconds: float
     ) -> list[float]:
-        """Share of a block's calls beyond each quota and what was saved up; saves up, or spends."""
+        """Update the buckets; return the share of the calls beyond each quota and its bucket."""
         over, levels = list[float](), self._levels[depth]
         for cell, log in enumerate(_LOGS):
             quota = self.rate * math.exp(log)
@@ -191,7 +196,7 @@ class QuotaFit:
         return over
 
     def noise(self) -> tuple[float, float]:
-        """Share of the calls that is refused by chance: mean and standard deviation."""
+        """Return the share of calls refused by chance: mean and standard deviation."""
         weights = self._by_noise
         total = sum(weights)
         mean = sum(p * weight for p, weight in zip(_NOISE, weights, strict=True)) / total
@@ -199,7 +204,7 @@ class QuotaFit:
         return mean, math.sqrt(max(0.0, square - mean * mean))
 
     def quantile(self, share: float) -> float:
-        """Calls a second that the quota is below with this probability."""
+        """Return this quantile of the quota, in calls a second."""
         left = share * sum(self._by_quota)
         for log, weight in zip(_LOGS[_VARY:], self._by_quota, strict=False):
             if left <= weight:
@@ -215,7 +220,14 @@ class QuotaFit:
 
 
 def _likelihoods(noise: float, over: list[float], hits: float, misses: float) -> list[float]:
-    """Likelihood of so many refusals under a noise, by the share of the calls over each quota."""
+    """Return the likelihood of the refusals for each quota.
+
+    Args:
+        noise: Share of calls refused by chance.
+        over: Share of the calls beyond each quota.
+        hits: Refused calls, weighted.
+        misses: Accepted calls, weighted.
+    """
     exp, log, rest = math.exp, math.log, 1.0 - noise
     least = min(_MOST, max(_LEAST, noise))
     below = exp(max(_LEAST_LIKELY, hits * log(least) + misses * log(1.0 - least)))
@@ -229,16 +241,17 @@ def _likelihoods(noise: float, over: list[float], hits: float, misses: float) ->
 
 
 class Cruise:
-    """Holds a pace just below what the quota is thought to be, block by block.
+    """Holds a pace just below the estimated quota, block by block.
 
-    The pace is a twentieth below a low quantile of the quota: a call too many costs more than one
-    too few, as in the newsvendor problem (Arrow, Harris and Marschak 1951).
+    The pace is a twentieth below a low quantile of the quota, since a call too many costs more than
+    a call too few: the newsvendor problem (Arrow, Harris and Marschak 1951).
 
     Attributes:
-        fit: What is known of quota and noise.
-        noise: Share of the calls that is refused by chance.
+        fit: Estimate of quota and noise.
+        noise: Share of calls refused by chance.
         pace: Calls a second.
-        is_refused: A higher rate was refused, and the quota is known well, since this was False.
+        is_refused: True once a higher rate was refused while the quota is well known; the caller
+            resets it.
     """
 
     __slots__ = (
@@ -268,27 +281,27 @@ class Cruise:
         self.noise = 0.0
         self.pace = 0.0
         self.is_refused = False
-        self._at, self._sent, self._refused = 0.0, 0, 0  # of the block
-        self._end_at, self._end_sent = math.inf, 0  # of a block that is waited for
-        self._known_at, self._known_sent = 0.0, 0  # until when the fit was told what was taken
+        self._at, self._sent, self._refused = 0.0, 0, 0  # at the block's start
+        self._end_at, self._end_sent = math.inf, 0  # of a block whose refusals are awaited
+        self._known_at, self._known_sent = 0.0, 0  # up to which the fit knows what was taken
         self._calls = _BLOCK_CALLS
-        self._is_probe, self._high = False, 0.0  # it is sent at a higher rate
-        self._ceiling = math.inf  # of the usual pace, until a higher rate has been tried
-        self._noise_then = 0.0  # as of the last block at a lower rate
+        self._is_probe, self._high = False, 0.0  # the block has a higher rate
+        self._ceiling = math.inf  # of the usual pace, until a higher one was tried
+        self._noise_then = 0.0  # at the last slower block
         self._blocks = self._down_at = 0
-        self._credit = _CREDIT  # refusals that may be spent on blocks at a higher rate
+        self._credit = _CREDIT  # refusals that higher rates may cost
 
     @property
     def is_known(self) -> bool:
-        """True if enough was seen to estimate the noise."""
+        """True if enough calls were seen to estimate the noise."""
         return self.fit.calls >= _KNOWN_CALLS
 
     def begin(self, now: float, sent: int, rate: float, sure: float) -> None:
-        """Begin anew at a quota that was measured.
+        """Start again from a measured quota.
 
         Args:
-            now: When calls go.
-            sent: How many went before.
+            now: When the next calls are sent.
+            sent: Calls sent before.
             rate: Calls a second.
             sure: Standard deviation of its logarithm.
         """
@@ -299,14 +312,14 @@ class Cruise:
         self.resume(now, sent)
 
     def resume(self, now: float, sent: int) -> None:
-        """Begin a block of calls at ``now``, after ``sent`` others."""
+        """Begin a block of calls at ``now``, after ``sent`` calls."""
         if now > self._known_at:
             self.fit.on_gap(sent - self._known_sent, now - self._known_at)
             self._known_at, self._known_sent = now, sent
         self._at, self._sent, self._refused = now, sent, 0
         self._end_at = math.inf
         was_probe, self._is_probe, self._calls = self._is_probe, False, _BLOCK_CALLS
-        is_quiet = self.noise < _QUIET  # then each refusal is seen to be the quota's
+        is_quiet = self.noise < _QUIET  # so each refusal is the quota's
         lean, low = (_LEAN, _CRUISE) if is_quiet else (_NOISY_LEAN, _NOISY_CRUISE)
         usual = lean * (self.fit.quantile(low) if self.fit.calls else self.fit.rate)
         if was_probe or self._ceiling == math.inf:
@@ -314,20 +327,20 @@ class Cruise:
         self.pace = usual if is_quiet else min(usual, self._ceiling)
 
     def on_refused(self, index: int) -> None:
-        """Learn that call number ``index`` was refused."""
+        """Record that call number ``index`` was refused."""
         is_ended = self._end_at < math.inf and index >= self._end_sent
         self._refused += index >= self._sent and not is_ended
 
     def on_sample(self, now: float, sent: int, lag_s: float) -> bool:
-        """Learn how many calls were sent.
+        """End the block if it is complete.
 
         Args:
             now: The time.
-            sent: Calls so far.
-            lag_s: How long it takes until all refusals are known.
+            sent: Calls sent so far.
+            lag_s: Time after which all refusals are known.
 
         Returns:
-            Whether the pace is another one.
+            True if the pace changed.
         """
         if self._end_at == math.inf:
             is_full = sent >= self._sent + self._calls or now >= self._at + _LONGEST_BLOCK_S
@@ -344,7 +357,7 @@ class Cruise:
         was_probe, before = self._is_probe, self._high
         self.resume(now, sent)
         low, self._high = self.fit.quantile(_LOW), self.fit.quantile(_HIGH)
-        is_free = was_probe and self._high >= before  # nothing speaks against it
+        is_free = was_probe and self._high >= before  # no evidence against it
         is_wide = self._high > _WIDE * low
         is_open = self._high > _OPEN * low and self._blocks % 2 == 0
         is_due = not was_probe and (is_open or self._blocks % _UP_EVERY == 0)
@@ -356,15 +369,15 @@ class Cruise:
         return True
 
     def _is_too_high(self, now: float, sent: int) -> bool:
-        """Return whether a higher rate has cost enough refusals to tell."""
+        """Return True if a higher rate has cost enough refusals to be judged."""
         beyond = self._refused - self.noise * (sent - self._sent)
         return self._is_probe and beyond >= _ENOUGH and now >= self._at + _CREDIBLE_S
 
     def on_cluster(self, now: float, sent: int, until: float) -> None:
-        """Learn of a cluster, with which the block ends; go on after a pause.
+        """End the block with a cluster of refusals; continue after a pause.
 
-        At the higher rate that is what a quota does. Else it is none of this model's, and a lower
-        pace is kept for a block, so that what ``WaveTest`` asks is answered.
+        At the higher rate a cluster is evidence of the quota. Otherwise this model cannot explain
+        it, and one block at a lower pace lets ``WaveTest`` decide.
         """
         was_probe = self._is_probe
         if was_probe:
@@ -379,7 +392,7 @@ class Cruise:
             self.pace *= _AFTER_CLUSTER
 
     def _learn(self) -> bool:
-        """Take the block for evidence, if it is any."""
+        """Update the fit with the block; return False if it is no evidence."""
         calls, seconds = self._end_sent - self._sent, self._end_at - self._at
         if seconds < _CREDIBLE_S or calls < max(1.0, _USED * self.pace * seconds):
             return False
@@ -395,9 +408,9 @@ class Cruise:
         return True
 
     def _look_below(self) -> None:
-        """Send less for a block, where the noise is uncertain, or seems to have grown.
+        """Send one slower block if the noise is uncertain or seems to have grown.
 
-        A pace a little above a quota looks like more noise.
+        A pace slightly above the quota looks like more noise.
         """
         mean, deviation = self.fit.noise()
         is_doubtful = deviation > _DOUBT * mean and self.fit.quantile(_SURELY) < self.pace

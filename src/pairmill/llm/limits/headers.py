@@ -27,7 +27,6 @@ __all__ = [
     "LimitHint",
     "ServerWait",
     "Unit",
-    "dialect_of",
     "read_hint",
     "read_number",
     "read_wait_s",
@@ -130,17 +129,6 @@ class ServerWait:
     clamped: bool = False
 
 
-def dialect_of(base_url: str) -> HeaderDialect:
-    """Return the dialect of an endpoint's host."""
-    host = base_url.partition("://")[2].partition("/")[0].rpartition("@")[2].lower()
-    host = host.partition(":")[0]
-    if host == "groq.com" or host.endswith(".groq.com"):
-        return HeaderDialect.GROQ
-    if host.endswith((".together.xyz", ".together.ai")):
-        return HeaderDialect.TOGETHER
-    return HeaderDialect.COMMON
-
-
 def read_number(text: str) -> float | None:
     """Parse a count: digits, possibly with thousands separators or decimals; else None.
 
@@ -182,9 +170,10 @@ def retry_after_s(
     body: object = None,
     *,
     now_wall: float,
-    dialect: HeaderDialect = HeaderDialect.COMMON,
 ) -> ServerWait | None:
     """Return how long a refusal asks us to wait; None if it does not say.
+
+    All dialects spell a reset alike, so it need not be known which one the endpoint speaks.
 
     In this order: ``retry-after-ms``, ``retry-after`` (seconds or a date), Google's ``RetryInfo``,
     OpenRouter's ``metadata.retry_after_seconds``, "try again in" in the message, the reset of a
@@ -194,7 +183,6 @@ def retry_after_s(
         headers: The reply's headers, in any case.
         body: The reply's JSON, if there is any.
         now_wall: Seconds since the epoch.
-        dialect: How the endpoint names its limits.
     """
     lower = {name.lower(): value for name, value in headers.items()}
     if (text := lower.get("retry-after-ms")) is not None:
@@ -212,7 +200,7 @@ def retry_after_s(
         wait = read_wait_s(found, now_wall)
         if wait is not None:
             return wait
-    blocked_s = read_hint(lower, now_wall=now_wall, dialect=dialect).blocked_s
+    blocked_s = read_hint(lower, now_wall=now_wall).blocked_s
     return None if blocked_s is None else ServerWait(blocked_s)
 
 

@@ -1,23 +1,22 @@
-"""Tests whether a refusal is related to our rate, and what follows. Pure.
+"""Tests whether refusals depend on our rate. Pure.
 
 A server refuses because we send too much, or for reasons of its own: shared capacity, one sick
-replica behind a balancer, chance. What tells them apart:
+replica behind a balancer, chance. Three things tell these apart:
 
-* **Clusters.** Once a quota is used up nearly everything that is sent after is refused, whereas
+* **Clusters.** Once a quota is used up, nearly everything sent after that is refused, whereas
   chance strikes calls independently of each other. ``ClusterTest`` is a CUSUM (Page 1954) over the
   calls *in the order in which they were sent*, between "refused with the usual probability" and
-  "nine of ten are refused". The usual probability is that of a refusal right behind a call that was
-  taken: under chance that is the rate of the noise, whatever it is; a quota that runs out adds one
-  such event to a whole cluster.
-* **Dependence on the rate.** More refusals than usual, but scattered, are either noise or a rate
-  just above a quota that refills all the time. ``NoiseTest`` notices the excess; the caller then
-  sends a little less than was taken, and what is refused *then* decides: about as much as before is
-  noise, next to nothing a quota.
-* **Waves.** A server that is overloaded for a while refuses all that it gets, and then nothing.
-  Such clusters come when they come, and those of a quota the later, the less is sent: ``WaveTest``.
+  "nine of ten are refused". The usual probability is that of a refusal right after an accepted
+  call: under chance it equals the noise, whatever that is; a quota that runs out adds only one such
+  event per cluster.
+* **Dependence on the rate.** An excess of scattered refusals is either noise or a rate just above a
+  continuously refilled quota. ``NoiseTest`` notices the excess; the caller then sends slightly less
+  than was accepted. If as much is refused as before, it is noise; if next to nothing, a quota.
+* **Waves.** A server that is overloaded for a while refuses everything, and then nothing. Such
+  clusters come at times of their own, whereas those of a quota come later if less is sent:
+  ``WaveTest``.
 
-Calls that were sent are taken for accepted until they are refused, so nothing has to be counted for
-an answer: a refusal costs a few operations, an answer none.
+Calls count as accepted until they are refused. So a refusal costs a few operations, an answer none.
 """
 
 from __future__ import annotations
@@ -28,23 +27,27 @@ from collections import deque
 
 __all__ = ["ClusterTest", "NoiseTest", "WaveTest", "pause_score"]
 
-_IN_CLUSTER = 0.9  # of the calls are refused while a quota is used up
-_LEAST_USUAL, _MOST_USUAL = 0.05, 0.5  # so that two are no cluster yet, and one can be told
-_PRIOR_REFUSED, _PRIOR_TAKEN = 1.5, 8.0  # with no history one call of five may be refused by chance
-_LONG, _SHORT = 1000.0, 100.0  # calls over which the usual probability is known
-_KEPT = 32  # refusals that are kept in the order of sending
-_COSTLY = 100.0  # a pause for nothing may cost one part in so many of the calls
-_SURE = (8.0, 16.0)  # bounds of the log likelihood ratio that a pause needs
-_AGAIN = 2.5  # the same, where calls are refused at once after a pause
-_COUNT = 16  # refusals that tell of an excess: by chance their number varies by a quarter
-_EXCESS, _TIMES = 0.03, 1.5  # what an excess is: so much more, and so many times the noise
-_STILL = 0.5  # of an excess, still refused at a lower rate: it is noise
-_LEAST, _MOST = 40, 800  # calls of a trial
-_LEAST_NOISE = 0.005  # less is as good as none
+_IN_CLUSTER = 0.9  # share of calls refused while a quota is used up
+_LEAST_USUAL, _MOST_USUAL = (
+    0.05,
+    0.5,
+)  # bounds: two refusals are no cluster, and clusters stay visible
+_PRIOR_REFUSED, _PRIOR_TAKEN = 1.5, 8.0  # without history, one call in five may be noise
+_LONG, _SHORT = 1000.0, 100.0  # calls over which the usual probability is averaged
+_KEPT = 32  # latest refusals that are kept
+_COSTLY = 100.0  # needless pauses may cost one call in so many
+_SURE = (8.0, 16.0)  # bounds of the log likelihood ratio that justifies a pause
+_AGAIN = 2.5  # the ratio needed if calls are refused right after a pause
+_COUNT = 16  # refusals needed to see an excess: by chance their number varies by a quarter
+_EXCESS, _TIMES = 0.03, 1.5  # an excess is more than this share plus this multiple of the noise
+_STILL = 0.5  # share of an excess that, if still refused at a lower rate, makes it noise
+_LEAST, _MOST = 40, 800  # bounds of a trial, in calls
+_LEAST_NOISE = 0.005  # less counts as none
 _MEMORY = 1000.0  # calls over which the noise is averaged
-_LEAST_RUN_S = 1.0  # between a pause and a cluster that may be a wave, and no less than the pause
-_APART, _FAR = 1.1, 4.0  # times as long: what tells a quota from waves; as long as need be
-_WAVES = 2  # clusters that came no later at a lower rate; twice as many after each mistake
+_LEAST_RUN_S = 1.0  # shortest run of calls before a wave; it must also last as long as the pause
+_APART = 1.1  # ratio of the lengths of runs that separates a quota from waves
+_FAR = 4.0  # largest such ratio that is considered
+_WAVES = 2  # clusters, no later at a lower rate, that make waves; doubled after each mistake
 
 
 class ClusterTest:
@@ -62,22 +65,22 @@ class ClusterTest:
         self.in_row = 0
         self._first = 0
         self._recent: list[int] = []  # refused calls, in the order of sending
-        self._long = [0.0, 0.0]  # calls refused right behind one that was taken; calls taken
+        self._long = [0.0, 0.0]  # refused right after an accepted one; accepted
         self._short = [0.0, 0.0]
 
     @property
     def usual(self) -> float:
-        """Probability that chance refuses a call."""
+        """Return the probability that chance refuses a call."""
         long = (self._long[0] + _PRIOR_REFUSED) / (self._long[1] + _PRIOR_TAKEN)
         short = self._short[0] / (self._short[1] + _SHORT / 4.0)
         return min(_MOST_USUAL, max(long, short))
 
     def on_refused(self, index: int, least: float = 0.0) -> None:
-        """Learn that the call that was sent as number ``index`` (from 0) was refused.
+        """Record the refusal of a call.
 
         Args:
-            index: In the order of sending; refusals may come in another one.
-            least: Probability of a refusal by chance that is known from elsewhere.
+            index: Its position in the order of sending, from 0; refusals may come in another order.
+            least: Least probability of a refusal by chance, if known from elsewhere.
         """
         recent = self._recent
         if not recent or index > recent[-1]:
@@ -105,7 +108,7 @@ class ClusterTest:
             last = number
 
     def forget(self) -> None:
-        """Begin anew, with what is usual kept: a cluster has been dealt with."""
+        """Start again after a cluster was handled; keep the usual probability."""
         self.score, self.in_row = 0.0, 0
         del self._recent[:-1]
 
@@ -127,11 +130,11 @@ class ClusterTest:
 
 
 def pause_score(calls: float, *, is_blocked: bool) -> float:
-    """Return the score of a cluster that a pause needs: more if it would cost more ``calls``.
+    """Return the score of a cluster that justifies a pause: higher, the more ``calls`` it costs.
 
     Args:
-        calls: That could be made in the pause.
-        is_blocked: Nothing was taken since the last pause.
+        calls: Calls that could be made during the pause.
+        is_blocked: Nothing was accepted since the last pause.
     """
     least, most = _SURE
     needed = min(most, max(least, math.log(_COSTLY * max(1.0, calls))))
@@ -142,8 +145,8 @@ class NoiseTest:
     """Estimates the share of calls refused regardless of the rate, and tests for more than that.
 
     Attributes:
-        share: Of the calls that is refused by chance; 0 where it is next to nothing.
-        is_trying: A lower rate is being tried.
+        share: Share of calls refused by chance; 0 if negligible.
+        is_trying: True while a lower rate is being tried.
     """
 
     __slots__ = (
@@ -162,7 +165,7 @@ class NoiseTest:
         self.share = 0.0
         self.is_trying = False
         self._recent: deque[int] = deque(maxlen=_COUNT)  # refused calls, by their number
-        self._before = 0.0  # share that was refused before the trial
+        self._before = 0.0  # share refused before the trial
         self._from = 0
         self._until = 0
         self._refused = 0  # of the trial's calls
@@ -170,10 +173,10 @@ class NoiseTest:
         self._counted = 0
 
     def on_refused(self, index: int) -> bool:
-        """Learn that call number ``index`` was refused, outside of clusters.
+        """Record that call number ``index`` was refused, outside of clusters.
 
         Returns:
-            Whether more is refused than the noise explains.
+            True if more is refused than the noise explains.
         """
         self._average += (1.0 - self._average) / _MEMORY
         if self.is_trying:
@@ -183,18 +186,18 @@ class NoiseTest:
         return len(self._recent) == _COUNT and self.lately > _EXCESS + _TIMES * self.share
 
     def begin(self, index: int) -> None:
-        """Begin a trial: calls from number ``index`` on are sent at a lower rate."""
+        """Begin a trial: calls from number ``index`` on have a lower rate."""
         self._before = self.lately
         calls = min(_MOST, max(_LEAST, round(_COUNT / self._before)))
-        start = index + calls // 4  # what was overdrawn before is paid off first
+        start = index + calls // 4  # first, what was overdrawn is paid off
         self._from, self._until, self._refused = start, start + calls, 0
         self.is_trying = True
 
     def verdict(self, known: int) -> bool | None:
-        """Return whether the earlier refusals were noise; None while that is undecided.
+        """Return True if the earlier refusals were noise; None while undecided.
 
         Args:
-            known: Calls below this number are known to have been taken or refused.
+            known: The outcome of all calls below this number is known.
         """
         calls = self._until - self._from
         if self._refused >= _STILL * self._before * calls:
@@ -206,12 +209,12 @@ class NoiseTest:
         return False
 
     def forget(self) -> None:
-        """End a trial without a verdict, and begin anew: a cluster came between."""
+        """Drop a trial that a cluster interrupted, and start again."""
         self.is_trying = False
         self._recent.clear()
 
     def on_sent(self, count: int) -> None:
-        """Learn how many calls were sent in all; noise that has ended is forgotten in time."""
+        """Update the total number of calls sent, so that past noise fades."""
         calls, self._counted = count - self._counted, count
         self._average *= math.exp(-calls / _MEMORY)
         if self.share:
@@ -219,30 +222,30 @@ class NoiseTest:
 
     @property
     def lately(self) -> float:
-        """Share of the calls that was refused, as of the last refusals, or of the noise."""
+        """Return the share of calls refused recently; the noise if there is too little evidence."""
         recent = self._recent
         if len(recent) < _COUNT // 2:
             return max(self.share, _LEAST_NOISE)
         return min(0.9, len(recent) / (max(recent) - min(recent) + 1))
 
     def learn(self, share: float) -> None:
-        """Take it that such a share is refused by chance."""
+        """Assume that this share is refused by chance."""
         self.share = share if share >= _LEAST_NOISE else 0.0
         self._average = self.share
         self.forget()
 
 
 class WaveTest:
-    """Tests whether clusters come at their own times, or later the less is sent.
+    """Tests whether clusters come at times of their own, or later if less is sent.
 
-    In a pause a quota ``Q`` gains ``Q * pause_s``, which calls at a rate ``r`` use up in ``Q *
-    pause_s / (r - Q)`` seconds; and over a run of calls and the pause before it, it is all used. So
-    one run tells how long the next one lasts at another rate. Runs that are all of a length,
-    whatever the rate, end in waves: the server refuses for a while, whatever it is sent.
+    During a pause a quota ``Q`` gains ``Q * pause_s``, which calls at a rate ``r`` use up in
+    ``Q * pause_s / (r - Q)`` seconds, and a run of calls uses the whole quota of itself and the
+    pause before it. So one run predicts how long the next one lasts at another rate. Runs that have
+    the same length at any rate end in waves: the server refuses for a while, whatever it is sent.
 
     Attributes:
-        rate: Calls a second that were taken between waves, before that was reduced; 0 while
-            clusters are not thought to be waves.
+        rate: Calls a second accepted between waves, before the rate was reduced; 0 while
+            clusters are not considered waves.
     """
 
     __slots__ = ("_best", "_count", "_last", "_needed", "rate")
@@ -254,12 +257,12 @@ class WaveTest:
         self._last: tuple[float, float, float] | None = None
 
     def on_cluster(self, rate: float, run_s: float, pause_s: float) -> None:
-        """Learn of a cluster.
+        """Record a cluster.
 
         Args:
-            rate: Calls a second that were taken since the last pause.
-            run_s: How long that was.
-            pause_s: How long that pause was.
+            rate: Calls a second accepted since the last pause.
+            run_s: Seconds since that pause ended.
+            pause_s: Length of that pause, in seconds.
         """
         if run_s < max(_LEAST_RUN_S, pause_s):
             self.forget()
@@ -274,7 +277,7 @@ class WaveTest:
         by_quota_s = min(_FAR * last_s, quota * pause_s / max(1e-9, rate - quota))
         is_later = run_s * run_s > last_s * by_quota_s
         if self.rate:
-            if by_quota_s < last_s / _APART and not is_later:  # they came sooner, as more was sent
+            if by_quota_s < last_s / _APART and not is_later:  # sooner, as more was sent
                 self._needed *= 2
                 self.forget()
         elif is_later:
@@ -286,7 +289,7 @@ class WaveTest:
                 self.rate = self._best
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Start again."""
         self.rate = self._best = 0.0
         self._count = 0
         self._last = None

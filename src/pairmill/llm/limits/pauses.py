@@ -1,9 +1,9 @@
 """Pauses of a pool: after a refusal, and while its server has no capacity. Pure.
 
-A server without capacity (503, 529, 498) says nothing about a rate, so no pace is cut. But as long
-as it refuses all that it is sent, only a few calls ask whether it is back: after a cluster of
-refusals (see ``noise``) nothing goes for a moment, and twice as long each time that nothing was
-taken in between. One that stays away is the breaker's.
+A server without capacity (503, 529, 498) says nothing about our rate, so the pace is kept. But
+while it refuses everything, only a few calls should ask whether it is back: after a cluster of
+refusals (see ``noise``) nothing is sent for a moment, for twice as long each time that nothing was
+accepted in between. If it stays away, the breaker takes over.
 """
 
 from __future__ import annotations
@@ -18,24 +18,26 @@ __all__ = [
     "PoolPause",
 ]
 
-_LEAST_STEP_S, _MOST_STEP_S = 0.05, 0.5  # in which twice as many calls may go: bounds
-_REFUSALS = 2.0  # the same, in times that a refusal takes to come: the last ones are known then
-_FADE = 0.9  # with each refusal, of what the longest of late took
+_LEAST_STEP_S, _MOST_STEP_S = 0.05, 0.5  # bounds of the time in which the ramp doubles
+_REFUSALS = (
+    2.0  # that time in multiples of a refusal's delay: the last step's outcome is then known
+)
+_FADE = 0.9  # of the longest recent delay, with each refusal
 _LEAST_WAIT_S = 0.001
-_CALLS_PER_PROBE = 25.0  # calls that a pool could make while it waits to ask again, at most
+_CALLS_PER_PROBE = 25.0  # most calls that a pool may miss while it waits to ask again
 
 
 class Effect(Enum):
     """Consequence of one refusal."""
 
-    NONE = auto()  # it alone waits
-    SLOWER = auto()  # an episode began, with a short pause; the refused call waits alone
-    PAUSED = auto()  # an episode began: nothing goes for a while, and then more slowly
-    HELD = auto()  # it belongs to an episode: nothing goes for a while
+    NONE = auto()  # only the refused call waits
+    SLOWER = auto()  # an episode began, with a short pause; only the refused call waits
+    PAUSED = auto()  # an episode began: nothing is sent for a while, then less
+    HELD = auto()  # part of the present episode: nothing is sent for a while
 
     @property
     def is_held(self) -> bool:
-        """True if nothing is admitted for as long as this refusal asks."""
+        """True if the whole pool waits as long as this refusal asks."""
         return self in {Effect.PAUSED, Effect.HELD}
 
     @property
@@ -45,15 +47,15 @@ class Effect(Enum):
 
 
 class PoolPause:
-    """When nothing goes, and how few calls after that.
+    """The pool's pause, and the ramp after it.
 
     Attributes:
-        until: Nothing goes before this time.
+        until: Nothing is sent before this time.
         began_at: When the last pause began.
-        blocked: Pauses in a row with nothing taken between them.
-        is_asked: The server asked for it, as long as it is.
-        is_ramping: Fewer calls go than may be in flight, as a pause has ended.
-        refused_in_s: How long after sending refusals come, at most, of late.
+        blocked: Consecutive pauses with nothing accepted between them.
+        is_asked: The server asked for this pause and its length.
+        is_ramping: A pause has ended, and fewer calls are sent than may be in flight.
+        refused_in_s: Longest recent delay between sending a call and its refusal.
     """
 
     __slots__ = (
@@ -72,7 +74,7 @@ class PoolPause:
     def __init__(self, backoff_s: float, max_backoff_s: float) -> None:
         self._backoff_s = backoff_s
         self._max_backoff_s = max_backoff_s
-        self._base = 1  # calls that go at first
+        self._base = 1  # calls sent at first
         self._sent = 0  # before the pause
         self.until = float("-inf")
         self.began_at = 0.0
@@ -84,23 +86,23 @@ class PoolPause:
     def begin(
         self, now: float, wait_s: float, sent: int, base: int, *, is_asked: bool = True
     ) -> None:
-        """Let nothing go for ``wait_s``, then ``base`` calls, then more and more."""
+        """Send nothing for ``wait_s`` seconds, then ``base`` calls, then twice as many a step."""
         self.began_at, self.is_asked = now, is_asked
         self.extend(now + wait_s)
         self._base, self._sent, self.is_ramping = base, sent, True
 
     def extend(self, until: float) -> None:
-        """Let nothing go before ``until`` either."""
+        """Extend the pause to ``until`` if that is later."""
         self.until = max(self.until, until)
 
     def on_refused(self, seconds: float) -> None:
-        """Learn how long a refusal took."""
+        """Record the delay between sending a call and its refusal."""
         self.refused_in_s = max(seconds, _FADE * self.refused_in_s)
 
     def backoff_s(self, pace: float | None) -> float:
-        """Twice as long each time that nothing was taken; but a fast pool asks more often.
+        """Return the back-off: doubled after each pause in which nothing was accepted.
 
-        So calls that only ask, and are refused, stay few beside those that are answered.
+        It is capped lower for fast pools, which lose more calls by waiting.
         """
         longest = self._max_backoff_s
         if pace is not None:
@@ -108,14 +110,14 @@ class PoolPause:
         return min(longest, self._backoff_s * 2.0 ** min(self.blocked, 30))
 
     def room(self, now: float, sent: int, limit: int) -> int:
-        """Calls that may go at this moment after a pause; ``limit`` where that is long ago.
+        """Return how many calls may be sent now after a pause; ``limit`` once it is long past.
 
-        At first one, or a few; twice as many each time that the last ones could have been refused.
+        One or a few at first, then twice as many each time the outcome of the last ones is known.
 
         Args:
             now: The time.
             sent: Calls admitted so far.
-            limit: Calls that may be in flight; as soon as so many may go, this rule is over.
+            limit: Calls that may be in flight; the ramp ends when it reaches this.
         """
         if not self.is_ramping:
             return limit
@@ -126,7 +128,7 @@ class PoolPause:
         return max(0, self._sent + may_go - sent)
 
     def wait_s(self, now: float, sent: int, limit: int) -> float:
-        """Seconds until one more call may go after a pause; 0.0 means now."""
+        """Return the seconds until one more call may be sent after a pause; 0.0 means now."""
         if not self.is_ramping or self.room(now, sent, limit):
             return 0.0
         return max(_LEAST_WAIT_S, self.until + (self._steps(now) + 1) * self._step_s - now)
@@ -139,32 +141,35 @@ class PoolPause:
         return min(_MOST_STEP_S, max(_LEAST_STEP_S, _REFUSALS * self.refused_in_s))
 
 
-_FIRST_S, _LONGEST_S = 0.25, 15.0  # of pauses for which the server did not ask
-_CALLS = 25.0  # that a pool could make while it waits to ask again, at most
+_FIRST_S, _LONGEST_S = 0.25, 15.0  # length of pauses that the server did not ask for
+_CALLS = 25.0  # most calls that a pool may miss while it waits to ask again
 
 
 class CapacityWatch:
-    """Decides when so much is refused for want of capacity that all calls wait."""
+    """Decides when so much is refused for lack of capacity that all calls wait."""
 
     __slots__ = ("_blocked", "_cluster", "_mark", "_rate")
 
     def __init__(self) -> None:
         self._cluster = ClusterTest()
-        self._blocked = 0  # pauses in a row with nothing taken between them
-        self._mark = -1  # calls taken before the last pause
+        self._blocked = 0  # consecutive pauses with nothing accepted between them
+        self._mark = -1  # calls accepted before the last pause
         self._rate = 0.0  # calls a second before the first of these pauses
 
     def on_refused(
         self, index: int, taken: int, usual: float, rate: float, retry_after_s: float | None
     ) -> float | None:
-        """Learn of a refusal; how long all calls are to wait, None: it alone.
+        """Record a refusal.
 
         Args:
-            index: Its call's number in the order of sending.
-            taken: Calls before it that were not refused.
-            usual: Share of the calls that is refused by chance, as far as is known elsewhere.
-            rate: Calls a second that are taken of late.
-            retry_after_s: What the server asked for; None where it said nothing.
+            index: The call's position in the order of sending.
+            taken: Calls before it that were accepted.
+            usual: Share of calls refused by chance, if known from elsewhere.
+            rate: Calls a second accepted recently.
+            retry_after_s: The wait that the server asked for; None if it did not.
+
+        Returns:
+            Seconds that all calls must wait; None if only this call must.
         """
         self._cluster.on_refused(index, usual)
         is_blocked = taken <= self._mark + 1

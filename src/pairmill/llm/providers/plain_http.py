@@ -282,7 +282,10 @@ class PlainTransport:
         try:
             answer = connection.ask(data, began_at)
             del content, data  # not needed while waiting for the answer
-            reply = await answer
+            try:
+                reply = await answer
+            finally:
+                del answer  # its exception holds this frame, which would hold it
         except ConnectionError:
             failures.raise_broken(sent=True)
         except TimeoutError:

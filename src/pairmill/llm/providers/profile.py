@@ -38,6 +38,7 @@ __all__ = [
     "fill_in",
     "find_profile",
     "fresh_key",
+    "header_dialect",
     "load_profile",
     "profile_names",
     "request_options",
@@ -244,6 +245,15 @@ def find_profile(base_url: str) -> ProviderProfile:
         if parts.port in profile.ports and "." not in host.removeprefix("127.0.0.1"):
             return profile
     return GENERIC
+
+
+def header_dialect(profile: ProviderProfile, base_url: str) -> HeaderDialect:
+    """Return the dialect of an endpoint's rate-limit headers.
+
+    A profile that does not name one, such as a user's own, leaves it to the bundled profile of the
+    host.
+    """
+    return profile.limits or find_profile(base_url).limits or HeaderDialect.COMMON
 
 
 def load_profile(name: str, *, folder: Path | None = None) -> ProviderProfile:

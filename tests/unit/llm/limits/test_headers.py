@@ -12,7 +12,6 @@ from pairmill.llm.limits.headers import (
     HeaderDialect,
     HeaderReading,
     Unit,
-    dialect_of,
     read_hint,
     read_number,
     read_wait_s,
@@ -137,7 +136,7 @@ def test_anthropic() -> None:
 
 def test_groq_counts_requests_by_the_day() -> None:
     headers = {"x-ratelimit-limit-requests": "14400", "x-ratelimit-limit-tokens": "18000"}
-    hint = read_hint(headers, now_wall=NOW, dialect=dialect_of("https://api.groq.com/openai/v1"))
+    hint = read_hint(headers, now_wall=NOW, dialect=HeaderDialect.GROQ)
     assert hint.day[Unit.REQUESTS].limit == 14_400
     assert hint.minute == {Unit.TOKENS: HeaderReading(18_000)}
 
@@ -153,7 +152,7 @@ def test_days_named_in_the_header_are_no_rate() -> None:
 
 def test_together_counts_by_the_second() -> None:
     headers = {"x-ratelimit-limit": "10", "x-ratelimit-remaining": "9", "x-ratelimit-reset": "1"}
-    hint = read_hint(headers, now_wall=NOW, dialect=dialect_of("https://api.together.xyz/v1"))
+    hint = read_hint(headers, now_wall=NOW, dialect=HeaderDialect.TOGETHER)
     assert hint.minute[Unit.REQUESTS] == HeaderReading(600, 540, 1.0)
 
 
@@ -243,18 +242,3 @@ def test_the_reset_of_a_spent_limit_is_a_wait_and_that_of_another_is_not() -> No
     other = {"x-ratelimit-remaining-requests": "5", "x-ratelimit-reset-requests": "6h"}
     assert asked({**spent, **other}) == 8
     assert asked(other) is None
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("https://api.groq.com/openai/v1", HeaderDialect.GROQ),
-        ("https://api.together.ai/v1", HeaderDialect.TOGETHER),
-        ("https://api.openai.com/v1", HeaderDialect.COMMON),
-        ("https://groq.com.evil.example/v1", HeaderDialect.COMMON),
-        ("https://x@api.groq.com:443/v1", HeaderDialect.GROQ),
-        ("nonsense", HeaderDialect.COMMON),
-    ],
-)
-def test_dialects_go_by_the_host(url: str, expected: HeaderDialect) -> None:
-    assert dialect_of(url) is expected

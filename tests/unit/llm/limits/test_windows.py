@@ -6,6 +6,7 @@ from pairmill.llm.limits.windows import (
     Bucket,
     MinuteLog,
     SecondLog,
+    TakenLog,
 )
 
 
@@ -108,3 +109,23 @@ def test_what_was_noted_can_be_corrected_while_it_counts() -> None:
     log.trim(100.0)
     log.correct(-300, 1.0)
     assert log.total == 0
+
+
+def test_a_call_that_is_refused_later_was_never_accepted() -> None:
+    log = TakenLog()
+    for second in range(5):
+        log.add(float(second), 10 * second)
+    log.add(5.0, 25)  # of 40, fifteen were refused since
+    assert log.minute(5.0) == 25
+    assert log.rate(5.0, 2.0) == pytest.approx(0.5)  # none, which counts as one
+    assert log.rate(5.0, 4.0) == pytest.approx(15 / 4)
+
+
+def test_it_is_known_in_which_time_the_last_calls_were_accepted() -> None:
+    log = TakenLog()
+    assert log.span_s(9.0, 5, 0.5, 60.0) == 0.5
+    for second in range(10):
+        log.add(float(second), 10 * second)
+    assert log.span_s(9.0, 20, 0.5, 60.0) == 2.0
+    assert log.span_s(9.0, 20, 3.0, 60.0) == 3.0
+    assert log.span_s(9.0, 1000, 0.5, 60.0) == 60.0

@@ -25,6 +25,7 @@ EXPECTED = {
 
 @pytest.mark.parametrize("name", ["backtranslate", "extractive", *library_names()])
 def test_the_end_of_a_run_names_the_formats_that_hold_its_rows(name: str) -> None:
+    assert name in EXPECTED, f"add the export format of the new recipe '{name}' to EXPECTED"
     recipe = make_recipe(settings(recipe=name))
     assert choose_formats(recipe) == EXPECTED[name]
     tasks = {rule.task for rule in recipe.origin.rows} if recipe.origin else {"pair"}

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -70,6 +72,17 @@ async def test_events_come_until_the_run_ends() -> None:
     async with serving() as http, http.stream("GET", "/events") as found:
         lines = found.aiter_lines()
         assert (await anext(lines)).startswith('data: {"folder"')
+
+
+async def test_the_page_shows_no_figure_that_its_events_do_not_have() -> None:
+    async with serving() as http:
+        page = (await http.get("/page.js")).text
+        async with http.stream("GET", "/events") as found:
+            first = await anext(found.aiter_lines())
+    known = json.loads(first.removeprefix("data: ")).keys()
+    shown = set(re.findall(r"\brun\.([a-z_]+)", page))
+    assert len(shown) > 20
+    assert shown - known == set()
 
 
 async def test_it_waits_for_one_more_scrape_at_the_end() -> None:

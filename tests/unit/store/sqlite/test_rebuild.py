@@ -233,3 +233,23 @@ def test_a_folder_in_the_place_of_the_ledger_is_put_aside(path: Path) -> None:
         assert rebuild(locked, IDENTITIES, version="9.9.9").pairs == 20
     with SqliteLookup(folder.ledger) as lookup:
         assert lookup.totals().pairs == 20
+
+
+def test_a_chunk_with_nothing_to_write_about_is_no_failure_afterwards(tmp_path: Path) -> None:
+    """``retry`` asks about what was rejected, and must not ask about these again."""
+    chunk = Chunk(digest("chunk"), "text", "d", 0, 4, "s")
+    origin = RowOrigin(digest("unit"), "r", "1", "model-1", 1, Usage(10, 5), 1.0)
+    dropped = [Rejection("boilerplate", "a menu")]
+    empty = encode_unit(UnitResult(chunk, origin, Outcome.EMPTY, [], dropped))
+    place = tmp_path / "out"
+    with (
+        open_folder(place, settings_fingerprint={}, accept_change=False, version="1") as folder,
+        Journal.open(folder, clock=lambda: 0.0) as journal,
+    ):
+        journal.commit(Batch((), [empty]))
+    before = SqliteLookup(RunFolder(place).ledger).totals()
+    folder = lost(place)
+    with lock_folder(place, version="1") as locked:
+        rebuild(locked, IDENTITIES, version="9.9.9")
+    with SqliteLookup(folder.ledger) as lookup:
+        assert lookup.totals().units == before.units == {"empty": 1}
