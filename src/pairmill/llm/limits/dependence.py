@@ -22,6 +22,7 @@ __all__ = ["DependenceTest"]
 _RUNS = 5  # that are remembered
 _LEAST_CALLS, _MOST_CALLS = 5, 60  # of a run; of a longer one no more count
 _SURE = 5.0  # log likelihood ratio of noise over a quota
+_OF_FIRST = 1.0  # of that, by the first calls after pauses: a quota that runs out slowly has none
 _LEAST_SHARE = 0.1  # of the calls: weaker noise is told from a quota by ``cruise``
 _LOWEST, _HIGHEST = 0.02, 0.97  # probability that a call is taken: no model is that good
 _EARNED, _BY_MISTAKE = 0.7, 0.1  # of what a pause earns, surely; refused all the same
@@ -60,15 +61,14 @@ class DependenceTest:
         if math.isinf(self._at) or sent < _LEAST_CALLS or seconds <= 0.0:
             return self._verdict  # this tells nothing new
         refused = self._refused.between(self._sent, end)
-        rate = sum(run.taken for run in self._runs) + sent - refused
-        rate /= sum(run.seconds for run in self._runs) + seconds
-        first = min(sent, int(_EARNED * rate * (self._flows_at - self._at)))
+        first = int(_EARNED * (sent - refused) * (self._flows_at - self._at) / seconds)
         first_refused = self._refused.between(self._sent, self._sent + first)
         weight = min(1.0, _MOST_CALLS / sent)
         run = weight * sent, weight * (sent - refused), weight * seconds
         self._runs.append(_Run(*run, first, first_refused))
         share = 1.0 - sum(run.taken for run in self._runs) / sum(run.sent for run in self._runs)
-        is_noise = share >= _LEAST_SHARE and self._ratio(share) >= _SURE
+        ratio, of_first = self._by_rate(share), self._by_first(share)
+        is_noise = share >= _LEAST_SHARE and ratio + of_first >= _SURE
         self._verdict = share if is_noise else 0.0
         return self._verdict
 
@@ -81,11 +81,11 @@ class DependenceTest:
             sent: Calls admitted so far.
             is_longer: Nothing was taken since the last pause, which is only longer now.
         """
-        self._flows_at = until
+        self._flows_at, self._sent = until, sent
         if not is_longer:
-            self._at, self._sent = now, sent
+            self._at = now
 
-    def _ratio(self, share: float) -> float:
+    def _by_rate(self, share: float) -> float:
         """Log likelihood ratio of a share that is refused over a rate that is taken."""
         rate = sum(run.taken for run in self._runs) / sum(run.seconds for run in self._runs)
         refused = min(1.0 - _LOWEST, max(1.0 - _HIGHEST, share))
@@ -94,7 +94,12 @@ class DependenceTest:
             by_quota = min(_HIGHEST, max(_LOWEST, rate * run.seconds / run.sent))
             ratio += run.taken * math.log((1.0 - refused) / by_quota)
             ratio += (run.sent - run.taken) * math.log(refused / (1.0 - by_quota))
-            ratio += run.first_refused * math.log(refused / _BY_MISTAKE)
-            kept = run.first - run.first_refused
-            ratio += kept * math.log((1.0 - refused) / (1.0 - _BY_MISTAKE))
         return ratio
+
+    def _by_first(self, share: float) -> float:
+        """The same by the first calls after pauses."""
+        refused = min(1.0 - _LOWEST, max(1.0 - _HIGHEST, share))
+        hits = sum(run.first_refused for run in self._runs)
+        misses = sum(run.first for run in self._runs) - hits
+        ratio = hits * math.log(refused / _BY_MISTAKE)
+        return ratio + misses * math.log((1.0 - refused) / (1.0 - _BY_MISTAKE))

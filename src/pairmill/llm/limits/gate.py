@@ -399,7 +399,7 @@ class Gate:
                 retry_after_s=retry_after_s,
             )
         if not breaker.is_closed:
-            control.on_down()
+            control.end_trial()
         if breaker.gave_up and self.closed is None:
             self.close(StoppedError(breaker.last_words(self.name or "the endpoint")))
         return is_held

@@ -20,8 +20,7 @@ A pool is in one of these states:
 
 Clusters that come no later at a lower pace are waves (see ``noise``): they pause, and cut no pace.
 
-The constants were chosen by simulation: tests/property/test_gate_quotas.py, test_gate_shares.py and
-test_gate_noise.py hold what they reach.
+The constants were chosen by simulation: tests/property/test_gate_*.py hold what they reach.
 """
 
 from __future__ import annotations
@@ -192,7 +191,7 @@ class RateControl:
         is_over = self.test.on_refused(sent_before, usual)
         is_lone = self.noise.is_trying and self.cluster.in_row == 1
         if is_over or (not is_lone and self.cluster.score >= self._sure(now, taken, wait_s)):
-            self._end_trial()
+            self.end_trial()
             is_blocked = self._begin_pause(now, taken, sent, limit, retry_after_s)
             return Effect.HELD if is_blocked else Effect.PAUSED
         if not self._is_for_minute(now, sent_before, sent):
@@ -229,7 +228,7 @@ class RateControl:
         usual = max(self._chance, self.cruise.noise)
         wait_s = self.capacity.on_refused(sent_before, taken, usual, self._rate(now), retry_after_s)
         if wait_s is not None:
-            self._end_trial()
+            self.end_trial()
             self.epoch += 1
             self.pause.begin(now, wait_s, sent, 1, is_asked=retry_after_s is not None)
             return True
@@ -238,10 +237,6 @@ class RateControl:
         elif self._is_free:
             self._on_scattered(now, sent_before, sent)
         return False
-
-    def on_down(self) -> None:
-        """Learn that the endpoint is down: what was refused says nothing about a rate."""
-        self._end_trial()
 
     def on_taken(self, now: float, sent: int) -> None:
         """Learn that a call was served: a pace that is used may creep up.
@@ -255,7 +250,8 @@ class RateControl:
         self._sample(now, sent - self.refused)
         self._look_back(now, sent - self.refused)
         self.noise.on_sent(sent)
-        is_held = self._is_cruising or self.is_rising or sent > self._refused.end + _OVER
+        is_held = self._is_cruising or self.is_rising or self._is_minute
+        is_held = is_held or sent > self._refused.end + _OVER
         if self.noise.is_trying:
             self._judge(now, sent)
         elif self.noise.share >= _HEAVY and now >= self._retry_at and not is_held:
@@ -273,8 +269,12 @@ class RateControl:
         """Share of the calls that is refused by chance, as far as is known."""
         if self._is_cruising and self.cruise.is_known:
             return self.cruise.noise
-        is_long = self.pace is not None and self.minutes.is_long
-        return self.minutes.noise if is_long else self.noise.share
+        return self.minutes.noise if self._is_minute else self.noise.share
+
+    @property
+    def _is_minute(self) -> bool:
+        """True if the pace is held as a minute allows."""
+        return self.pace is not None and self.minutes.is_long
 
     def _is_for_minute(self, now: float, index: int, sent: int) -> bool:
         """Learn of a refusal outside of clusters; True if it may tell of a minute's end."""
@@ -293,9 +293,7 @@ class RateControl:
         Beside noise it may, but need not be: the pace is lowered by as much as that is likely.
         """
         minutes = self.minutes
-        if self.pace is None or not minutes.is_long:
-            return False
-        if not minutes.on_single(now, self._allowed):
+        if self.pace is None or not minutes.is_long or not minutes.on_single(now, self._allowed):
             return False
         if minutes.noise >= RARE:
             self.pace *= 1.0 - (1.0 - _LEAN) * RARE / (RARE + minutes.noise)
@@ -305,15 +303,16 @@ class RateControl:
     def _on_scattered(self, now: float, index: int, sent: int) -> None:
         """Learn of a refusal that is not part of a cluster."""
         is_excess = self.noise.on_refused(index)
+        is_early = self.pace is None and self._taken.is_speeding_up(now)
         if self.noise.is_trying:
             self._judge(now, sent)
-        elif is_excess and not self.is_rising:
-            if self.pace is None and self._taken.is_speeding_up(now):
-                return
+        elif is_excess and not (self.is_rising or is_early):
             self._try_less(now, sent)
 
     def _try_less(self, now: float, sent: int) -> None:
         """Send a little less than was taken, to see whether less is refused then."""
+        if self.spell.since is not None or now < self.pause.until + _RECENT_S:
+            return  # what was taken of late is less than it takes
         self._before = (self.pace, self._allowed, self.is_rising)
         self._sample(now, sent - self.refused)
         recent = self._taken.rate(now, _RECENT_S)
@@ -341,7 +340,8 @@ class RateControl:
         self._begin_cruise(now, sent, _SURE_AFTER_TRIAL)
         self._hold(now, sent)
 
-    def _end_trial(self) -> None:
+    def end_trial(self) -> None:
+        """Undo a trial: what was refused says nothing about a rate, as the endpoint is down."""
         if self.noise.is_trying:
             self.pace, self._allowed, self.is_rising = self._before
         self.noise.forget()
