@@ -33,8 +33,8 @@ def test_one_sick_replica_of_three_is_borne(kind: Kind, seed: int) -> None:
     assert seen.per_s(30, 60) >= 0.8 * (1 - 1 / 3) * FULL_PER_S
 
 
-@pytest.mark.parametrize("share", [0.01, 0.05, 0.2])
-def test_a_quota_that_was_given_is_used_in_spite_of_noise(share: float) -> None:
+@pytest.mark.parametrize(("share", "least"), [(0.01, 0.95), (0.05, 0.95), (0.2, 0.8)])
+def test_a_quota_that_was_given_is_used_in_spite_of_noise(share: float, least: float) -> None:
     """What is refused by chance is counted too: no more than ``1 - share`` can be answered."""
     used = 0.0
     for seed in range(1, 5):
@@ -45,7 +45,7 @@ def test_a_quota_that_was_given_is_used_in_spite_of_noise(share: float) -> None:
         )  # fmt: skip
         assert not seen.over
         used += seen.per_s(120, 420) / (4 * 5.0 * (1 - share))
-    assert used >= 0.95
+    assert used >= least
 
 
 @pytest.mark.parametrize("flavour", ["refill", "sliding"])
