@@ -87,7 +87,7 @@ class ArticleVersion(Struct, frozen=True):
     """Which article a document of a followed input is a version of.
 
     Attributes:
-        article: Digest of what tells the article from others.
+        article: Digest of the article's identity.
         reading: Number of the reading of its file; a later reading has the later version.
         is_whole: The document is all of the article, not one of several in a file.
     """

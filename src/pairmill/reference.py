@@ -37,7 +37,7 @@ class SettingText(NamedTuple):
         group: Key of `GROUPS`; empty for the top level of the file.
         key: The name within the group.
         about: One sentence without a full stop.
-        default: The default as it is written in YAML, or in words if it depends.
+        default: Default value as in YAML, or a description if it depends on other settings.
         choices: Allowed words, if there are only a few.
         more: Details that only the reference page shows.
     """

@@ -187,7 +187,8 @@ def test_a_crawl_is_followed_through_ten_kills(tmp_path: Path) -> None:
             time.sleep(dice.uniform(0.05, 0.117) * CRAWL_S)
             process.send_signal(signal.SIGKILL)
             end(process, -signal.SIGKILL)
-        process = start(*given, "--follow-idle-s", "5", url=endpoint.url)
+        idle_s = max(5.0, 20 * CRAWL_S / 4000)  # some articles: lines come in blocks
+        process = start(*given, "--follow-idle-s", str(idle_s), url=endpoint.url)
         peaks: list[int] = []
         while process.poll() is None:
             peaks.append(memory_of(process.pid))

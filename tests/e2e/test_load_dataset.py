@@ -15,8 +15,7 @@ from pairmill.output.export_options import ExportOptions
 from pairmill.output.facts import RunFacts
 from pairmill.output.formats.registry import FORMATS
 from pairmill.output.split import Shares
-from pairmill.store.fields import add_fields
-from pairmill.store.rows import ROW_FEATURES
+from pairmill.store.rows import ROW_FEATURES, add_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable

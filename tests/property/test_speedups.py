@@ -128,6 +128,60 @@ def test_verdicts_and_what_the_canary_sees_are_the_references(
         assert fast == verdicts()
 
 
+# What some check looks for, or nearly; at the beginning, at the end, or between.
+_FAULTS = st.sampled_from(
+    ["Is it made of copper? ", "Can it be? ",
+     "Sure, ", "Sure! ", "\u017fure, ", "Of course. ", "**Answer:** ", "Here is the answer: ",
+     "Great question! ", "That's a great question. ", "Let me explain. ",
+     "What an interesting question! ", "Instructions: ", "...", "\u2026", "[insert name]",
+     "Lorem Ipsum", "the given prompt", "<|im_start|>", '"pairs":', "I cannot help with that. ",
+     "I\u2019m sorry, ", "As an AI, ", "regrettably, ", "It is so. ", "These are ",
+     "as mentioned above", "in the passage", "the author argues", "the article", "Marie Curie",
+     "MARIE Curie", "Marie  Curie", "Marie\nCurie", "O'Neil Jr", "in Boston", "in Boston?",
+     "in Boston\u00e9", "in Co-op", "x; Ada_B", "in " + "B" * 70, "in \u212aelvin",
+     "AIzaSyA1234567890abcdefghijklmnopqrstuv", "sk-abcdefghijklmnopqrstuv",
+     "xoxb-1234567890-abc", "eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl",
+     "-----BEGIN PRIVATE KEY-----", "a_b", "anna@brewmail.org", "+493012345678", "030 123 45 67",
+     "555-123-4567", "4111 1111 1111 1111", "4111111111111111", "DE89 3704 0044 0532 0130 00",
+     "DE89370400440532013000", "8.8.8.8", "1.2", "12345678", "2001:4860:4860::8888", "a:b:c",
+     "12:30 and 12:45", "k3j4", "sourdough starter", "```python\nx = 1\n```", "`x`", "and so on",
+     "and so on\u2026", "end.)", 'end."', "end.\u201d", "end;", "- a list", "\x0b", "\x00", "?",
+     "\u0130"]
+)  # fmt: skip
+_PROSE = (
+    "the kettle is of copper and it was made in the town that had no other smith for many years "
+)
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    st.lists(st.one_of(_FAULTS, _FAULTS, _phrases(1), st.just(_PROSE)), min_size=2, max_size=9),
+    st.integers(0, 9),
+    LANGUAGES,
+    st.booleans(),
+)
+def test_what_no_check_is_asked_about_is_no_fault(
+    parts: list[str], at: int, language: str | None, is_known: bool
+) -> None:
+    asked, said = " ".join(parts[:at]), "".join(parts[at:])
+    source = (
+        f"{_PROSE}{' '.join(parts) if is_known else ''} and Ada came to Boston in 1984. {_PROSE}"
+    )
+    checks = Checks(terms=prompt_terms(["sourdough starter"], "k3j4"))
+    texts = [
+        PairText(asked, said, said[:30]),
+        PairText(said[:80], f"{_PROSE}{asked}{_PROSE}{said}"),
+    ]
+
+    def verdicts() -> list[object]:
+        job = CheckJob(ChunkText("c", source, ["On kettles"], language), checks, texts)
+        return [*judge(job, ChunkComparer(0)).verdicts]
+
+    fast = verdicts()
+    with speedups.reference():
+        assert fast == verdicts()
+
+
 def test_most_examples_share_runs_negations_or_numbers() -> None:
     """The generator must make what the loops count; without that, equal results say nothing."""
     seen: list[tuple[bool, ...]] = []
@@ -216,13 +270,15 @@ def test_what_goes_wrong_in_a_description_is_raised() -> None:
         speedups.Text(object(), b"word", b"")  # type: ignore[arg-type]
     text = prepare("a text").fast
     assert text is not None
-    for call in (text.neighbours, text.fragments, text.negations, text.shared):
+    for call in (text.shared, text.holds_run):
         with pytest.raises(TypeError):
-            call("no text")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="five"):
-        text.opposed(text)  # type: ignore[call-arg]
+            call(7)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="two or six"):
+        text.compare(text)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="two or six"):
+        text.compare(text, "no text")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="opposite"):
-        text.opposed(text, text, speedups.word_table(["copper", "kettles"]), text, text)
+        text.compare(text, text, text, speedups.word_table(["copper", "kettles"]), text, text)
     with pytest.raises(ValueError, match="flag"):
         text.count(99)
 

@@ -10,9 +10,10 @@ import os
 import secrets
 import sqlite3
 import sys
+from collections import deque
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -34,6 +35,7 @@ from pairmill.sources.remote import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from pairmill.chunking.job import Job
 
@@ -79,7 +81,7 @@ class _Recorded(NamedTuple):
 
 
 class _Seal(NamedTuple):
-    row: int
+    mark: int
     file: int
     start: int
     until: int
@@ -165,40 +167,51 @@ def _portions(chunks: bytes) -> Iterator[list[str]]:
 
 
 class _Unchanged:
-    """Tells, stretch by stretch, whether the input is what was read for it."""
+    """Tells, stretch by stretch, whether the input is what was read for it.
+
+    Each file and each seal is looked at once, when the first stretch that goes so far is.
+    """
 
     def __init__(self, job: Job, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._notes: list[Note] = []
         self._found = enumerate(find_files(job.inputs, job.output, self._notes.append))
         self._formats = Formats(job.sources)
-        self._intact: set[int] = set()  # rows of seals
-        self._paths: dict[int, bytes] = {}  # of the files that are as they were
+        self._files: deque[_OpenFile] = deque()  # not left yet by the stretches so far, in order
+        self._taken = 0
+        rows = connection.execute(
+            "SELECT mark, file, start, until, digest FROM record_seals ORDER BY mark, rowid"
+        )
+        self._sealed = map(_Seal._make, rows)
+        self._next = next(self._sealed, None)
+        self._ahead: list[_Seal] = []  # of files that no stretch has come to yet
 
     def __call__(self, stretch: _Recorded) -> bool:
         """Return it for a stretch, if it is true of those before it."""
-        while len(self._paths) <= stretch.file:
+        while self._taken <= stretch.file:
             if not self._takes_next():
                 return False
-        for number in [it for it in self._paths if it < stretch.file]:
-            if not self._is_whole(number):
+        if not all(map(self._is_intact, self._seals_of(stretch))):
+            return False
+        while self._files[0].number < stretch.file:
+            if not self._files.popleft().is_whole():
                 return False
-        return all(map(self._is_intact, self._open_seals(stretch)))
+        return True
 
-    def _open_seals(self, stretch: _Recorded) -> list[_Seal]:
+    def _seals_of(self, stretch: _Recorded) -> list[_Seal]:
         """Return the seals up to the end of a stretch that were not looked at yet."""
-        rows = self._connection.execute(
-            "SELECT rowid, file, start, until, digest FROM record_seals WHERE mark <= ?"
-            " AND file <= ?",
-            (stretch.mark, stretch.file),
-        )
-        return [_Seal(*row) for row in rows if row[0] not in self._intact]
+        while self._next is not None and self._next.mark <= stretch.mark:
+            self._ahead.append(self._next)
+            self._next = next(self._sealed, None)
+        here = [seal for seal in self._ahead if seal.file <= stretch.file]
+        self._ahead = [seal for seal in self._ahead if seal.file > stretch.file]
+        return here
 
     def _is_intact(self, seal: _Seal) -> bool:
-        path = Path(os.fsdecode(self._paths[seal.file]))
-        if seal_of(path, seal.start, seal.until) != seal.digest:
+        file = next((it for it in self._files if it.number == seal.file), None)
+        if file is None or seal_of(file.path, seal.start, seal.until) != seal.digest:
             return False
-        self._intact.add(seal.row)
+        file.until = max(file.until, seal.until)
         return True
 
     def _takes_next(self) -> bool:
@@ -214,15 +227,22 @@ class _Unchanged:
         self._notes.clear()
         if not is_same or not is_recordable(found.path, self._formats):
             return False
-        self._paths[number] = path
+        self._files.append(_OpenFile(number, found.path))
+        self._taken += 1
         return True
 
-    def _is_whole(self, number: int) -> bool:
-        """Return whether a file that was read to its end has got nothing more."""
-        (until,) = self._connection.execute(
-            "SELECT MAX(until) FROM record_seals WHERE file = ?", (number,)
-        ).fetchone()
-        return until is not None and Path(os.fsdecode(self._paths[number])).stat().st_size == until
+
+@dataclass(slots=True)
+class _OpenFile:
+    """A file of the input, and how far it is as it was read."""
+
+    number: int
+    path: Path
+    until: int = -1
+
+    def is_whole(self) -> bool:
+        """Return whether it was read to its end, and has got nothing more."""
+        return self.until >= 0 and self.path.stat().st_size == self.until
 
 
 def _key_of(job: Job, version: str) -> str:

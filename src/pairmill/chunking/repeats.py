@@ -119,6 +119,7 @@ def similarity(one: Sketch[int], other: Sketch[int]) -> float:
 _INDEXED = 16  # hashes of a text that are looked up
 _AGREEING = 2  # that two texts must share to be compared
 _COMMON = 64  # texts that share a hash: from here on it is passed over
+_MOST_COMMON = 2**18  # such hashes that are held; others are found out again: some 20 MB
 _COMPARED = 32  # texts at most, those that share the most
 _FILTER_BITS = 2**25  # 4 MB: of a million texts, one in 300 is looked up in vain
 _WRITTEN = 4096  # texts at a time
@@ -163,7 +164,10 @@ class RepeatIndex:
         self._index = f"INSERT OR IGNORE INTO main.{kind}_runs VALUES (?, ?)"
         if least is None:
             return
-        common = f"SELECT hash FROM @{kind}_runs GROUP BY hash HAVING COUNT(*) >= {_COMMON}"
+        common = (
+            f"SELECT hash FROM @{kind}_runs GROUP BY hash HAVING COUNT(*) >= {_COMMON}"
+            f" LIMIT {_MOST_COMMON}"
+        )
         self._common = {row[0] for row in file.rows(common)}
         (last,) = file.rows(f"SELECT MAX(id) FROM @{kind}_texts")
         self._next = (last[0] or 0) + 1
@@ -201,18 +205,21 @@ class RepeatIndex:
         return self._decide(name, make(), source, self._least)
 
     def _decide(self, name: int, made: Sketch[int], source: str, least: float) -> Repeat | None:
-        hashes = [value for value in made if value not in self._common][:_INDEXED]
-        if len(made) < _LEAST_RUNS:
-            hashes = []
         shared: Counter[int] = Counter()
-        rare = []
-        for value in hashes:
+        rare: list[int] = []
+        for value in made if len(made) >= _LEAST_RUNS else ():
+            if value in self._common:
+                continue
             having = self._file.rows(self._having, value)
             if len(having) >= _COMMON:
+                if len(self._common) >= _MOST_COMMON:
+                    self._common.clear()
                 self._common.add(value)
-            else:
-                rare.append(value)
-                shared.update(row[0] for row in having)
+                continue
+            rare.append(value)
+            shared.update(row[0] for row in having)
+            if len(rare) == _INDEXED:
+                break
         best, alike, of = -1, 0.0, ""
         for at, count in sorted(shared.items(), key=lambda item: (-item[1], item[0]))[:_COMPARED]:
             if count < _AGREEING:

@@ -23,7 +23,7 @@ def fetch(
     What is done there stays there: the run in the store is not changed.
     """
     from pairmill.objects.url import is_store_url
-    from pairmill.replica.fetch import fetch as fetch_run
+    from pairmill.replica.restore import fetch as fetch_run
 
     if not is_store_url(url):
         raise UsageError(f"{url}: is not the URL of an object store, such as s3://bucket/dataset")

@@ -41,7 +41,7 @@ def local_parts(text: str) -> Path:
     """
     if not is_store_url(text):
         return Path(text)
-    from pairmill.replica.fetch import fetch
+    from pairmill.replica.restore import fetch
 
     url = store_url(text, "DIR")
     return fetch(url, cache_dir(url, os.environ) / WORK_NAME, tell)

@@ -36,7 +36,7 @@ def merge(
 ) -> None:
     """Merge the parts written by 'run --partition' into one run folder."""
     if is_store_url(output):
-        from pairmill.run.merge_to_store import merge_to_store
+        from pairmill.run.merge import merge_to_store
 
         merged = merge_to_store(parts, output, unfinished=unfinished, tell=tell)
     else:

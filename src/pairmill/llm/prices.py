@@ -141,7 +141,7 @@ class Price:
         return price
 
     def for_tier(self, tier: str | None) -> Price:
-        """Return the price at a service tier; the usual one if the tier has none of its own."""
+        """Return the price at a service tier; the standard price if the tier has none."""
         return next((price for name, price in self.tiers if name == tier), self)
 
 
@@ -150,7 +150,7 @@ class PriceTable:
 
     Args:
         table: Model to price. A name may have its provider before it (``groq/llama-3``).
-        as_of: The day that the prices were looked up; None if nobody says.
+        as_of: Date of the prices; None if unknown.
         origin: What the table is called, for people.
     """
 
@@ -266,7 +266,7 @@ def dollars(picodollars: int, places: int = 4) -> str:
 
 
 def _for_prompt(price: Price, tokens: int) -> Price:
-    """Return the price of a call whose prompt has so many tokens."""
+    """Return the price of a call with a prompt of this many tokens."""
     reached = [band for band in price.bands if tokens > band.above]
     return _in_band(price, reached[-1]) if reached else price
 

@@ -42,7 +42,7 @@ def end_of(model: str, shutdown: date | None, day: date) -> str:
 def warnings_on(
     model: str, prices: PriceTable, host: str, day: date, told: date | None = None
 ) -> list[str]:
-    """Return warnings about a model of somebody else's server before it is used.
+    """Return warnings about a model of a remote server before it is used.
 
     Args:
         model: As requests name it.

@@ -1,4 +1,4 @@
-"""Port for object stores: objects by name, made once or replaced if nobody was faster."""
+"""Port for object stores: named objects, created once or replaced by compare-and-swap."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ObjectStore(Protocol):
         ...
 
     def replace(self, name: str, data: bytes, token: Token) -> Token | None:
-        """Replace the version that ``token`` stands for; None: it is not the current one.
+        """Replace the version identified by ``token``; None: it is no longer the current one.
 
         The content must differ from all earlier ones: the version of some stores is its hash.
         """

@@ -79,7 +79,7 @@ def note_voice(folder: RunFolder, settings: Settings, few: str) -> None:
 
 
 def why_no_voice(folder: RunFolder) -> str:
-    """Return why the voice could not be measured; "" if it was, or nobody tried."""
+    """Return why the voice could not be measured; "" if it was, or if that was not tried."""
     known = parse_figures(b"", folder.read_voice())
     return known.voice.unmeasured if known and known.voice else ""
 

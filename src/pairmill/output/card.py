@@ -126,7 +126,7 @@ def render_card(
     Args:
         facts: What is known of the run.
         layout: Where the rows are; a run folder's where None.
-        state: A name for what the data files are now; see the module's text for what it is for.
+        state: Identifier of the present data files, for readers' caches; see the module's text.
         name: The dataset's name, for people.
         license_id: A licence id of the Hugging Face hub; ``unknown`` until the maker settles it.
         extra: Finished Markdown sections that are before the limits.

@@ -137,7 +137,7 @@ class _RunContext(NullContext):
     path: Path | None = None
 
     def recall(self, name: str) -> str | None:
-        """Return what is kept under the name."""
+        """Return the value stored under the name."""
         if name in self.kept or self.path is None or not self.path.is_file():
             return self.kept.get(name)
         address = f"{self.path.absolute().as_uri()}?mode=ro"

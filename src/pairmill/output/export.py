@@ -37,8 +37,8 @@ from pairmill.output.related import SourceSketches
 from pairmill.output.rows import OrderedRows, is_rated_higher, published_shards
 from pairmill.output.split import SPLITS, SplitRecord, Splitter, read_splits
 from pairmill.output.tables import SplitWriter, WrittenTable, check_file_type, stored_schema
-from pairmill.store.fields import read_fields
 from pairmill.store.folder import RunFolder, check_format
+from pairmill.store.rows import read_fields
 from pairmill.store.superseded import read_superseded
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Options of an export, and what it keeps of the pairs that pass."""
+"""Options of an export, and the selection among pairs that pass."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class ExportSummary:
         is_dry: Nothing was written.
         first: The first record, as JSON.
         origins: Sites, documents and languages of the kept rows.
-        counts: What became of the run's documents, chunks and pairs; None if nobody knows.
+        counts: Outcome of the run's documents, chunks and pairs; None if unknown.
         sizes: Every file of the export to its bytes.
         marked: How many pairs of the run are marked as accepted, rejected, rescued or edited.
         notices: Plain lines on marks that could not be read.

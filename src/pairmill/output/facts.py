@@ -61,7 +61,7 @@ class RunFacts:
         timeline: What the run did over time, and what its stages took.
         exports: What was exported from it, the newest first.
         origins: Sites, licences and languages of the published rows; None where not counted.
-        finished: Whether the run has ended; a card written before says that it goes on.
+        finished: True if the run has ended; the card of an unfinished run says so.
     """
 
     recipe: str

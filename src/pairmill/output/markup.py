@@ -22,7 +22,7 @@ class Markup(str):
     __slots__ = ()
 
     def __html__(self) -> str:
-        """Itself, as templates ask for what is HTML already."""
+        """Return itself: the protocol by which Jinja2 recognises safe HTML."""
         return self
 
 

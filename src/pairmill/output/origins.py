@@ -79,7 +79,7 @@ class Origins:
 
     @classmethod
     def of(cls, counts: OriginCounts) -> Origins:
-        """Go on from what was counted before; of such rows, documents are not told."""
+        """Continue earlier counts; the documents of their rows are not counted again."""
         found = cls()
         found._sites.update(counts.sites)
         found._licenses.update(counts.licenses)

@@ -188,7 +188,7 @@ def _runs(text: str, gram: int) -> Iterator[int]:
 
 
 NEAR = ("words", "embed")
-"""How near-duplicates are told: by shared words; by these and by embeddings."""
+"""Methods to find near-duplicates: by shared words, or also by embeddings."""
 
 
 def choose_embedder(near: str) -> Embed | None:

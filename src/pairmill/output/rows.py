@@ -58,7 +58,7 @@ class Record:
     Attributes:
         value: Parsed; None if the line is not JSON.
         split: What its file or the key above it says.
-        raw: Its line as it is, or None if the container has no lines.
+        raw: Its unparsed line, or None if the container has no lines.
     """
 
     value: Any

@@ -1,30 +1,88 @@
-"""Prints a few random pairs beside their source text."""
+"""Draws random rows of a run folder, even while it grows, and prints them beside their text."""
 
 from __future__ import annotations
 
+import random
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import orjson
 from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
+from pairmill.errors import FolderError
 from pairmill.output.facts import why_nothing_published
-from pairmill.output.rows import turns_of
-from pairmill.output.sample import random_rows
+from pairmill.output.rows import complete_lines, open_shards, parse, published_shards, turns_of
 from pairmill.output.source_texts import find_chunks
 from pairmill.plain import plain
 from pairmill.store.folder import read_folder
+from pairmill.store.superseded import read_superseded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from pairmill.output.rows import Row, ShardLine
     from pairmill.records import Chunk
 
-__all__ = ["print_pairs", "print_texts"]
+__all__ = ["Reservoir", "print_pairs", "print_texts", "random_rows"]
+
+Item = TypeVar("Item")
+
+
+class Reservoir(Generic[Item]):
+    """Keeps ``size`` of the items offered, each with the same chance (Vitter's algorithm R).
+
+    The same seed and the same items in the same order give the same choice.
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.items: list[Item] = []
+        self._size = size
+        self._random = random.Random(seed)  # noqa: S311 (a choice to look at, no secret)
+        self._offered = 0
+
+    def offer(self, item: Item) -> None:
+        """Perhaps keep the item, in the place of another."""
+        self._offered += 1
+        if len(self.items) < self._size:
+            self.items.append(item)
+            return
+        place = self._random.randrange(self._offered)
+        if place < self._size:
+            self.items[place] = item
+
+
+def random_rows(folder: Path, count: int, seed: int) -> list[Row]:
+    """Up to ``count`` rows, from published shards and from complete lines of open ones.
+
+    Only reads; a run may be writing meanwhile. Holds ``count`` lines in memory, never a shard.
+
+    Raises:
+        FolderError: A published shard cannot be read, or a line that is parsed is no row: a chosen
+            one; where some rows are superseded, any.
+    """
+    reservoir: Reservoir[tuple[Path, ShardLine]] = Reservoir(count, seed)
+    superseded = read_superseded(folder)
+    for shard, line in _all_lines(folder):
+        if not superseded or parse(line, shard).get("chunk_id") not in superseded:
+            reservoir.offer((shard, line))
+    rows = [parse(line, shard) for shard, line in reservoir.items]
+    return list({str(row.get("id")): row for row in rows}.values())
+
+
+def _all_lines(folder: Path) -> Iterator[tuple[Path, ShardLine]]:
+    # Open ones first: one that is published meanwhile is then met twice at worst, never missed.
+    for shard in open_shards(folder):
+        try:
+            yield from ((shard, line) for line in complete_lines(shard))
+        except FolderError:
+            continue  # published, and so renamed, since we looked
+    for shard in published_shards(folder):
+        yield from ((shard, line) for line in complete_lines(shard))
+
 
 SHOWN_CHARS = 1200
 WIDTH = 100

@@ -69,12 +69,12 @@ def _code_of(settings: Settings) -> list[str]:
 
 
 def code_notice(folder: RunFolder, without_texts: str, without_recipe: str = "") -> list[str]:
-    """Return a notice that a folder's Python code was not run, and what is missing as a result.
+    """Return a notice that a folder's Python code was not run, with the consequences.
 
     Args:
         folder: The run folder.
-        without_texts: What is missing where the run's texts cannot be read without it.
-        without_recipe: What is missing where its recipe is such code; "" for nothing.
+        without_texts: Consequence if the run's texts cannot be read without it.
+        without_recipe: Consequence if the recipe is such code; "" if none.
     """
     settings = _settings_of(folder)
     if settings is None:
@@ -112,7 +112,9 @@ def find_inputs(folder: RunFolder, *, run_code: bool = False) -> tuple[Settings 
         return None, _CODE
     if "-" in settings.inputs:
         return None, "the run read standard input, which is gone"
-    if any(map(is_remote, settings.inputs)):  # a folder of somebody else's must not lead anywhere
+    if any(
+        map(is_remote, settings.inputs)
+    ):  # a folder from elsewhere must not point outside of itself
         return None, "the run read files by URL; name the documents with --documents"
     settings = settings.model_copy(update={"output": folder.path})
     here = folder.path.resolve()

@@ -42,7 +42,7 @@ SPLIT_RECORD = "splits.txt"
 class SplitRecord:
     """Writes the file: the shares and the seed, then a line for each document.
 
-    A context manager; what it writes is closed, and then can be read, when it ends.
+    A context manager; the file is complete once it exits.
     """
 
     def __init__(self, folder: Path, shares: Shares, seed: int) -> None:
@@ -186,7 +186,7 @@ class Splitter:
             earlier: Id and split of each document.
 
         Returns:
-            The ids, sorted, of documents that must leave their split all the same.
+            Sorted ids of documents that must change their split nevertheless.
         """
         votes: dict[str, dict[str, list[str]]] = {}
         for document, split in earlier:

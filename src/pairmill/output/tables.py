@@ -109,7 +109,7 @@ class SplitWriter:
             raise _refused(error) from None
 
     def abandon(self) -> None:
-        """Let go of the open file; its bytes are of no use."""
+        """Close the unfinished file; its content is not used."""
         if self._sink:
             self._sink.close()
             self._sink = None

@@ -5,7 +5,7 @@
  * same, and tests compare them. Nothing depends on this module: where it was not built, the
  * reference runs.
  *
- * A Text holds a hash of 64 bits for each word and each stem, in order. Words are told apart by
+ * A Text holds a hash for each word (64 bits) and each stem (56), in order. They are told apart by
  * their hash alone: two different words with the same one are as likely as 1 in 2^64.
  */
 
@@ -17,7 +17,16 @@
 
 enum { FLAGS = 8, REACH = 5, STEP = 2, AROUND = 3, SIDES = 2, NEGATION_REACH = 4, NEAR_DIGITS = 2 };
 enum { LEAST_SHARED = 2 }; /* stems beside a function word that stand beside its opposite */
-enum { NEGATION = 4 }; /* number of the flag, as in speedups.py */
+enum { OWN = 1, POINTER = 2, POINTER_IN_ANSWER = 3, NEGATION = 4, LEADING = 6 }; /* flags, as in speedups.py */
+enum { LEAST_DIGITS = 7, DIGITS_OF_CARD = 13, LEAST_COLONS = 2, OPENING = 160 }; /* as in privacy.py and wording.py */
+enum { OWN_HITS = 2 };                                      /* as in language.py, like the next */
+static const double OWN_SHARE = 0.06;
+
+/* What checks may find in a text, as in speedups.py; where a bit is not set they surely find nothing. */
+enum {
+    MAY_POINT = 1, MAY_POINT_IN_ANSWER = 2, MAY_NAME = 4, MAY_REFUSE = 8, MAY_HOLD_PLACE = 16,
+    MAY_BE_FOREIGN = 32, MAY_BE_CUT = 64, MAY_BE_PERSONAL = 128, MAY_BE_SECRET = 256,
+};
 
 /* ---- hashes: multiply 64 by 64 bits and fold the halves, as in wyhash (public domain) ---- */
 
@@ -45,10 +54,21 @@ static uint64_t hash_bytes(const char *at, size_t length)
 
 /* ---- Lexicon: word -> stem and flags ---- */
 
+enum { STEM_BITS = 64 - FLAGS };
+
 typedef struct {
-    uint64_t word, stem; /* stem 0: a word without content */
-    uint32_t flags;
+    uint64_t word;
+    uint64_t told; /* its stem's hash, or 0 for a word without content; the flags above it */
 } Entry;
+
+static inline uint64_t stem_of(Entry entry) { return entry.told << FLAGS >> FLAGS; }
+static inline unsigned int flags_of(Entry entry) { return (unsigned int)(entry.told >> STEM_BITS); }
+
+static Entry make_entry(uint64_t word, const char *stem, size_t length, unsigned int flags)
+{
+    uint64_t hash = length ? hash_bytes(stem, length) << FLAGS >> FLAGS : 0;
+    return (Entry){word, (uint64_t)flags << STEM_BITS | (length && !hash ? 1 : hash)};
+}
 
 typedef struct {
     PyObject_HEAD
@@ -97,7 +117,7 @@ static int lexicon_find(Lexicon *self, const char *word, size_t length, uint64_t
     unsigned int flags;
     int is_pair = PyArg_ParseTuple(told, "s#I", &stem, &stem_length, &flags);
     if (is_pair)
-        *found = (Entry){hash, stem_length ? hash_bytes(stem, stem_length) : 0, flags};
+        *found = make_entry(hash, stem, stem_length, flags);
     Py_DECREF(told);
     if (!is_pair)
         return -1;
@@ -210,19 +230,47 @@ typedef struct {
     uint64_t *word_stems;              /* by word: its stem, or 0 */
     unsigned char *negations;          /* by word: whether it is one */
     int32_t n_words, n_stems, n_numbers;
+    int32_t n_capitals;    /* words with a capital inside a sentence; -1 where Python has to look */
     int32_t counts[FLAGS]; /* different words that have the flag */
-    int32_t most_digits;   /* characters of the longest group of numbers */
-    int is_country;        /* a number follows two letters, as in an IBAN */
+    unsigned hints;
+    uint64_t *capitals;    /* those words in lower case */
+    uint64_t *filter;      /* bits of the stems, for tables of many words; made when first asked */
     Index by_word, by_stem;
 } Text;
 
-static inline int is_blank(unsigned char byte)
+/* Kinds of bytes, and what each becomes in ASCII that is folded; made when the module is loaded. */
+enum { BLANK = 1, DIGIT = 2, LOWER = 4, UPPER = 8, UNDERSCORE = 16, DELETED = 0xff };
+static unsigned char KINDS[256], FOLDED[256];
+
+static inline int is_blank(unsigned char byte) { return KINDS[byte] & BLANK; }
+static inline int is_digit(unsigned char byte) { return byte >= '0' && byte <= '9'; }
+static inline int is_letter(unsigned char byte) { return KINDS[byte] & (LOWER | UPPER); }
+static inline int is_lower(unsigned char byte) { return byte >= 'a' && byte <= 'z'; }
+static inline int is_upper(unsigned char byte) { return byte >= 'A' && byte <= 'Z'; }
+static inline int is_inner(unsigned char byte) { return KINDS[byte] & (DIGIT | LOWER | UPPER | UNDERSCORE); }
+
+static void make_tables(void)
 {
-    return byte == ' ' || (byte >= 9 && byte <= 13) || (byte >= 28 && byte <= 31);
+    for (int byte = 0; byte < 256; byte++) {
+        int is_space = byte == ' ' || (byte >= 9 && byte <= 13) || (byte >= 28 && byte <= 31);
+        KINDS[byte] = is_space ? BLANK : is_digit(byte) ? DIGIT : is_lower(byte) ? LOWER
+                      : is_upper(byte) ? UPPER : byte == '_' ? UNDERSCORE : 0;
+        int is_mark = byte > ' ' && byte < 127 && !(KINDS[byte] & (DIGIT | LOWER | UPPER));
+        FOLDED[byte] = byte == '\'' ? DELETED : is_mark ? ' ' : is_upper(byte) ? byte | 32 : byte;
+    }
 }
 
-static inline int is_digit(unsigned char byte) { return byte >= '0' && byte <= '9'; }
-static inline int is_letter(unsigned char byte) { return (byte | 32) >= 'a' && (byte | 32) <= 'z'; }
+/* Lower case, without apostrophes, blanks for other punctuation: what text.py does with ASCII. */
+static Py_ssize_t fold(const char *text, Py_ssize_t length, char *folded)
+{
+    char *out = folded;
+    for (Py_ssize_t at = 0; at < length; at++) {
+        unsigned char byte = FOLDED[(unsigned char)text[at]];
+        *out = byte;
+        out += byte != DELETED;
+    }
+    return out - folded;
+}
 
 static int text_read_words(Text *self, Lexicon *lexicon, const char *folded, Py_ssize_t length)
 {
@@ -240,14 +288,18 @@ static int text_read_words(Text *self, Lexicon *lexicon, const char *folded, Py_
             return -1;
         int32_t place = self->n_words++;
         self->words[place] = hash;
-        self->word_stems[place] = entry.stem;
-        self->negations[place] = entry.flags >> NEGATION & 1;
-        if (index_add(&self->by_word, hash, place) && entry.flags)
+        uint64_t stem = stem_of(entry);
+        unsigned int flags = flags_of(entry);
+        self->word_stems[place] = stem;
+        self->negations[place] = flags >> NEGATION & 1;
+        if (!place && flags >> LEADING & 1)
+            self->hints |= MAY_POINT;
+        if (index_add(&self->by_word, hash, place) && flags)
             for (int flag = 0; flag < FLAGS; flag++)
-                self->counts[flag] += entry.flags >> flag & 1;
-        if (entry.stem) {
-            self->stems[self->n_stems] = entry.stem;
-            index_add(&self->by_stem, entry.stem, self->n_stems++);
+                self->counts[flag] += flags >> flag & 1;
+        if (stem) {
+            self->stems[self->n_stems] = stem;
+            index_add(&self->by_stem, stem, self->n_stems++);
         }
     }
     return 0;
@@ -281,12 +333,147 @@ static void text_read_numbers(Text *self, const char *plain, Py_ssize_t length)
             self->numbers[self->n_numbers++] = hash ? hash : 1;
         int is_near = last >= 0 && start - last <= NEAR_DIGITS;
         group = (int32_t)(at - start) + (is_near ? group : 0);
-        if (group > self->most_digits)
-            self->most_digits = group;
-        if (start > 1 && is_letter(plain[start - 1]) && is_letter(plain[start - 2]))
-            self->is_country = 1;
+        int is_whole = is_near || at - start >= DIGITS_OF_CARD || memchr(plain + start, '.', at - start)
+                       || (start && plain[start - 1] == '+');
+        int is_country = start > 1 && is_letter(plain[start - 1]) && is_letter(plain[start - 2]); /* of an IBAN */
+        if ((group >= LEAST_DIGITS && is_whole) || is_country)
+            self->hints |= MAY_BE_PERSONAL;
         last = at;
     }
+}
+
+/* ---- hints: cheap tests for whether a check may find anything ---- */
+
+static int holds(const char *text, Py_ssize_t length, const char *mark)
+{
+    size_t size = strlen(mark);
+    const char *end = text + length;
+    for (const char *at = text; at + size <= end; at++) {
+        at = memchr(at, mark[0], end - at);
+        if (!at || at + size > end)
+            return 0;
+        if (!memcmp(at, mark, size))
+            return 1;
+    }
+    return 0;
+}
+
+static int holds_any(const char *text, Py_ssize_t length, const char *const *marks)
+{
+    for (; *marks; marks++)
+        if (holds(text, length, *marks))
+            return 1;
+    return 0;
+}
+
+/* Beginnings of secrets, by a character that few texts hold. */
+static const char *const UNDERSCORED[] = {"ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hf_", "_live_", NULL};
+static const char *const HYPHENED[] = {"-----BEGIN ", "glpat-", "sk-", "xox", NULL};
+static const char *const CAPITALS[] = {"AKIA", "ASIA", "AIza", NULL};
+static const char *const TOKENS[] = {"eyJ", NULL};
+static const char *const REFUSALS[] = {"i ", "i'", "as an ai", "as a la", "for me to",
+    "information to", "regrettably", NULL};
+static const char *const PLACES[] = {"[", "<", ">", "\"", "#", NULL};
+static const char ENDS[] = ".!?:";                     /* of sentences */
+static const char CLOSERS[] = "\"')]}*_` \t\r\n"; /* that may stand behind them */
+
+static void lower(const char *text, Py_ssize_t length, char *lowered)
+{
+    for (Py_ssize_t at = 0; at < length; at++)
+        lowered[at] = is_upper(text[at]) ? text[at] | 32 : text[at];
+}
+
+static int is_cut(const char *text, Py_ssize_t length)
+{
+    if (memchr(text, '`', length))
+        return 1;
+    while (length && strchr(CLOSERS, text[length - 1]) && text[length - 1])
+        length--;
+    return length && !(text[length - 1] && strchr(ENDS, text[length - 1]));
+}
+
+/* Keep the word with a capital that begins here, in lower case. */
+static int text_add_capital(Text *self, const char *text, Py_ssize_t length, int is_ascii)
+{
+    char word[64];
+    Py_ssize_t size = 0;
+    for (; size < length && size < (Py_ssize_t)sizeof word && is_inner(text[size]); size++)
+        word[size] = is_upper(text[size]) ? text[size] | 32 : text[size];
+    unsigned char next = size < length ? text[size] : 0;
+    if (size == sizeof word || next == '\'' || next == '-' || (next == '?' && !is_ascii)) {
+        self->n_capitals = -1; /* such a "?" stands for another character, by which the word may go on */
+        return 0;
+    }
+    if (!(self->n_capitals & (self->n_capitals - 1))) { /* 0, 1, 2, 4, ...: room for twice as many */
+        size_t room = self->n_capitals ? 2 * self->n_capitals : 1;
+        uint64_t *capitals = PyMem_Realloc(self->capitals, room * sizeof(uint64_t));
+        if (!capitals) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        self->capitals = capitals;
+    }
+    self->capitals[self->n_capitals++] = hash_bytes(word, size);
+    return 0;
+}
+
+/* A capital behind lower case and a blank; and one word behind another that both begin with one. */
+static int text_read_capitals(Text *self, const char *text, Py_ssize_t length, int is_ascii)
+{
+    int state = 0; /* 1: inside a word with a capital, 2: in the next word */
+    for (Py_ssize_t at = 0; at < length; at++) {
+        unsigned char byte = text[at];
+        if (is_lower(byte))
+            continue;
+        if (is_upper(byte)) {
+            if (state == 2)
+                self->hints |= MAY_NAME;
+            state = 1;
+            unsigned char before = at > 1 && text[at - 1] == ' ' ? text[at - 2] : 0;
+            int is_inside = is_lower(before) || before == ',' || before == ';';
+            if (is_inside && self->n_capitals >= 0
+                && text_add_capital(self, text + at, length - at, is_ascii) < 0)
+                return -1;
+        } else if (byte == ' ')
+            state = state == 1 ? 2 : 0;
+        else if (!is_inner(byte) && byte != '\'' && byte != '-' && byte != '?')
+            state = 0;
+    }
+    return 0;
+}
+
+/* What needs the words is read before. */
+static int text_read_hints(Text *self, const char *text, Py_ssize_t length, int is_ascii, char *lowered)
+{
+    int32_t colons = 0, tight = 0;
+    for (const char *at = text; (at = memchr(at, ':', text + length - at)); at++) {
+        unsigned char next = at + 1 < text + length ? at[1] : 0;
+        colons++;
+        tight |= is_digit(next) || next == ':' || ((next | 32) >= 'a' && (next | 32) <= 'f');
+    }
+    if (!is_ascii || memchr(text, '@', length) || (colons >= LEAST_COLONS && tight))
+        self->hints |= MAY_BE_PERSONAL;
+    if ((memchr(text, '_', length) && holds_any(text, length, UNDERSCORED))
+        || (memchr(text, '-', length) && holds_any(text, length, HYPHENED))
+        || (memchr(text, 'I', length) && holds_any(text, length, CAPITALS))
+        || (memchr(text, 'J', length) && holds_any(text, length, TOKENS)))
+        self->hints |= MAY_BE_SECRET;
+    if (!is_ascii || is_cut(text, length))
+        self->hints |= MAY_BE_CUT;
+    if (self->counts[POINTER])
+        self->hints |= MAY_POINT;
+    if (self->counts[POINTER_IN_ANSWER])
+        self->hints |= MAY_POINT_IN_ANSWER;
+    if (self->counts[OWN] < OWN_HITS || self->counts[OWN] <= OWN_SHARE * self->by_word.count)
+        self->hints |= MAY_BE_FOREIGN;
+    if (is_ascii)
+        lower(text, length, lowered);
+    if (!is_ascii || !self->n_words || holds_any(lowered, length < OPENING ? length : OPENING, REFUSALS))
+        self->hints |= MAY_REFUSE;
+    if (!is_ascii || holds_any(text, length, PLACES) || holds(lowered, length, "prompt")
+        || holds(lowered, length, "lorem ipsum"))
+        self->hints |= MAY_HOLD_PLACE;
+    return text_read_capitals(self, text, length, is_ascii);
 }
 
 static int text_allocate(Text *self, Py_ssize_t words, Py_ssize_t numbers)
@@ -303,15 +490,36 @@ static int text_allocate(Text *self, Py_ssize_t words, Py_ssize_t numbers)
     return -1;
 }
 
+/* `own` is where it was folded, if that was done here. */
+static int text_read(Text *self, Lexicon *lexicon, const char *folded, Py_ssize_t folded_length,
+                     const char *plain, Py_ssize_t length, char *own, int is_source)
+{
+    Py_ssize_t words = 0, numbers = 0;
+    for (Py_ssize_t at = 0; at < folded_length; at++)
+        words += !is_blank(folded[at]) && (!at || is_blank(folded[at - 1]));
+    for (Py_ssize_t at = 0; at < length; at++)
+        numbers += is_digit(plain[at]) && (!at || !is_digit(plain[at - 1]));
+    if (text_allocate(self, words, numbers) < 0
+        || text_read_words(self, lexicon, folded, folded_length) < 0)
+        return -1;
+    text_read_numbers(self, plain, length);
+    if (!is_source)
+        return text_read_hints(self, plain, length, own != NULL, own);
+    self->hints = ~0u;
+    self->n_capitals = -1;
+    return 0;
+}
+
 static PyObject *text_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
     PyObject *lexicon;
-    const char *folded, *plain;
-    Py_ssize_t folded_length, plain_length;
+    const char *given, *plain;
+    Py_ssize_t folded_length, length;
+    int is_source = 0;
     (void)keywords;
-    if (!PyArg_ParseTuple(args, "Oy#y#", &lexicon, &folded, &folded_length, &plain, &plain_length))
+    if (!PyArg_ParseTuple(args, "Oz#s#|p", &lexicon, &given, &folded_length, &plain, &length, &is_source))
         return NULL;
-    if (folded_length > INT32_MAX / 4 || plain_length > INT32_MAX / 4) {
+    if (folded_length > INT32_MAX / 4 || length > INT32_MAX / 4) {
         PyErr_SetString(PyExc_OverflowError, "the text is too long");
         return NULL;
     }
@@ -319,21 +527,16 @@ static PyObject *text_new(PyTypeObject *type, PyObject *args, PyObject *keywords
         PyErr_SetString(PyExc_TypeError, "a Lexicon is needed");
         return NULL;
     }
-    Py_ssize_t words = 0, numbers = 0;
-    for (Py_ssize_t at = 0; at < folded_length; at++)
-        words += !is_blank(folded[at]) && (!at || is_blank(folded[at - 1]));
-    for (Py_ssize_t at = 0; at < plain_length; at++)
-        numbers += is_digit(plain[at]) && (!at || !is_digit(plain[at - 1]));
+    char *folded = given ? NULL : PyMem_Malloc(length + 1);
+    if (!given && !folded)
+        return PyErr_NoMemory();
+    if (!given)
+        folded_length = fold(plain, length, folded);
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     Text *self = (Text *)allocate(type, 0);
-    if (!self)
-        return NULL;
-    if (text_allocate(self, words, numbers) < 0
-        || text_read_words(self, (Lexicon *)lexicon, folded, folded_length) < 0) {
-        Py_DECREF(self);
-        return NULL;
-    }
-    text_read_numbers(self, plain, plain_length);
+    if (self && text_read(self, (Lexicon *)lexicon, given ? given : folded, folded_length, plain, length, folded, is_source) < 0)
+        Py_CLEAR(self);
+    PyMem_Free(folded);
     return (PyObject *)self;
 }
 
@@ -346,6 +549,8 @@ static void text_dealloc(PyObject *object)
     PyMem_Free(self->word_stems);
     PyMem_Free(self->negations);
     PyMem_Free(self->numbers);
+    PyMem_Free(self->capitals);
+    PyMem_Free(self->filter);
     index_free(&self->by_word);
     index_free(&self->by_stem);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
@@ -382,16 +587,10 @@ static PyObject *text_numbers(PyObject *self, void *unused)
     return PyLong_FromLong(((Text *)self)->n_numbers);
 }
 
-static PyObject *text_most_digits(PyObject *self, void *unused)
+static PyObject *text_hints(PyObject *self, void *unused)
 {
     (void)unused;
-    return PyLong_FromLong(((Text *)self)->most_digits);
-}
-
-static PyObject *text_is_country(PyObject *self, void *unused)
-{
-    (void)unused;
-    return PyBool_FromLong(((Text *)self)->is_country);
+    return PyLong_FromLong(((Text *)self)->hints);
 }
 
 static PyObject *text_count(PyObject *self, PyObject *number)
@@ -417,6 +616,47 @@ static PyObject *text_holds(PyObject *object, PyObject *const *args, Py_ssize_t 
             Py_RETURN_TRUE;
     }
     Py_RETURN_FALSE;
+}
+
+/* count: (words, words that begin with a digit, words with each flag) of ASCII, each as often as it stands;
+   words that the lexicon does not know have no flags, and are not asked about */
+static PyObject *lexicon_count(PyObject *object, PyObject *given)
+{
+    const Lexicon *self = (Lexicon *)object;
+    Py_ssize_t length;
+    const char *text = PyUnicode_AsUTF8AndSize(given, &length);
+    if (!text)
+        return NULL;
+    char *folded = PyMem_Malloc(length + 1);
+    if (!folded)
+        return PyErr_NoMemory();
+    length = fold(text, length, folded);
+    long counts[FLAGS + 2] = {0};
+    for (Py_ssize_t at = 0; at < length;) {
+        if (is_blank(folded[at])) {
+            at++;
+            continue;
+        }
+        Py_ssize_t start = at;
+        while (at < length && !is_blank(folded[at]))
+            at++;
+        counts[0]++;
+        if (is_digit(folded[start])) {
+            counts[1]++;
+            continue;
+        }
+        unsigned int flags = flags_of(*slot_of(self->entries, self->size, hash_bytes(folded + start, at - start)));
+        for (int flag = 0; flags; flag++, flags >>= 1)
+            counts[2 + flag] += flags & 1;
+    }
+    PyMem_Free(folded);
+    PyObject *found = PyTuple_New(FLAGS + 2);
+    for (int at = 0; found && at < FLAGS + 2; at++) {
+        PyObject *number = PyLong_FromLong(counts[at]);
+        if (!number || PyTuple_SetItem(found, at, number) < 0)
+            Py_CLEAR(found);
+    }
+    return found;
 }
 
 /* ---- what two texts share ---- */
@@ -492,55 +732,53 @@ static void out_of_place(const Text *self, const Text *source, const unsigned ch
     }
 }
 
-/* neighbours: (near in either order, near in the answer's order, longest run of those that are not,
-   both in the source, of these apart, strayed words, isolated words) */
-static PyObject *text_neighbours(PyObject *object, PyObject *source)
+typedef struct {
+    int32_t near, ahead, gap; /* near each other in either order, in the answer's; longest run of those that are not */
+    int32_t linked, parted;   /* both in the source; of these apart */
+    int32_t strayed, isolated;
+} Neighbours;
+
+static int count_neighbours(const Text *self, const Text *source, Neighbours *found)
 {
-    const Text *self = (Text *)object;
-    if (Py_TYPE(source) != Py_TYPE(object)) {
-        PyErr_SetString(PyExc_TypeError, "a text is needed");
-        return NULL;
-    }
-    const Index *index = &((Text *)source)->by_stem;
-    int32_t near = 0, ahead = 0, gap = 0, longest = 0, linked = 0, parted = 0;
-    int32_t strayed = 0, isolated = 0;
+    const Index *index = &source->by_stem;
+    int32_t gap = 0;
     unsigned char *links = PyMem_Calloc(self->n_stems + 1, 1);
-    if (!links)
-        return PyErr_NoMemory();
+    if (!links) {
+        PyErr_NoMemory();
+        return -1;
+    }
     int32_t one = self->n_stems ? index_first(index, self->stems[0]) : -1;
     for (int32_t place = 1; place < self->n_stems; place++) {
         int32_t other = index_first(index, self->stems[place]);
         int is_ahead = follows(index, one, other, REACH);
         int is_near = is_ahead || follows(index, other, one, REACH);
-        near += is_near;
-        ahead += is_ahead;
+        found->near += is_near;
+        found->ahead += is_ahead;
         gap = is_near ? 0 : gap + 1;
-        if (gap > longest)
-            longest = gap;
+        if (gap > found->gap)
+            found->gap = gap;
         if (one >= 0 && other >= 0) {
             int is_stepped = is_ahead && follows(index, one, other, STEP);
             links[place - 1] = is_stepped ? LINKED | STEPPED : LINKED;
-            linked++;
-            parted += !is_stepped;
+            found->linked++;
+            found->parted += !is_stepped;
         }
         one = other;
     }
-    if (parted)
-        out_of_place(self, (Text *)source, links, &strayed, &isolated);
+    if (found->parted)
+        out_of_place(self, source, links, &found->strayed, &found->isolated);
     PyMem_Free(links);
-    return Py_BuildValue("iiiiiii", near, ahead, longest, linked, parted, strayed, isolated);
+    return 0;
 }
 
-/* fragments (Grusky and others 2018): (words in shared runs, squares of their lengths, longest run) */
-static PyObject *text_fragments(PyObject *object, PyObject *source)
+typedef struct {
+    long long covered, squares; /* words in shared runs, and the squares of the runs' lengths */
+    int32_t longest;
+} Fragments;
+
+/* Runs of words shared with the source (Grusky and others 2018). */
+static void find_fragments(const Text *self, const Text *other, Fragments *found)
 {
-    const Text *self = (Text *)object, *other = (Text *)source;
-    if (Py_TYPE(source) != Py_TYPE(object)) {
-        PyErr_SetString(PyExc_TypeError, "a text is needed");
-        return NULL;
-    }
-    long long covered = 0, squares = 0;
-    int32_t longest = 0;
     for (int32_t at = 0; at < self->n_words;) {
         int32_t best = 0, place = index_first(&other->by_word, self->words[at]);
         for (; place >= 0; place = other->by_word.nexts[place]) {
@@ -554,13 +792,12 @@ static PyObject *text_fragments(PyObject *object, PyObject *source)
             if (run > best)
                 best = run;
         }
-        covered += best;
-        squares += (long long)best * best;
-        if (best > longest)
-            longest = best;
+        found->covered += best;
+        found->squares += (long long)best * best;
+        if (best > found->longest)
+            found->longest = best;
         at += best ? best : 1;
     }
-    return Py_BuildValue("LLi", covered, squares, longest);
 }
 
 /* The stem of the first content word behind a negation, or 0. */
@@ -580,22 +817,17 @@ static int is_negated(const Text *self, uint64_t stem, int32_t end)
     return 0;
 }
 
-/* negations: different stems that the first negates, and the second does not */
-static PyObject *text_negations(PyObject *object, PyObject *source)
+/* Different stems that the first negates, and the second does not. */
+static int32_t count_negations(const Text *self, const Text *other)
 {
-    const Text *self = (Text *)object, *other = (Text *)source;
-    if (Py_TYPE(source) != Py_TYPE(object)) {
-        PyErr_SetString(PyExc_TypeError, "a text is needed");
-        return NULL;
-    }
-    long found = 0;
+    int32_t found = 0;
     if (self->counts[NEGATION])
         for (int32_t place = 0; place < self->n_words; place++) {
             uint64_t stem = self->negations[place] ? negated_by(self, place) : 0;
             found += stem && !is_negated(self, stem, place)
                      && !is_negated(other, stem, other->counts[NEGATION] ? other->n_words : 0);
         }
-    return PyLong_FromLong(found);
+    return found;
 }
 
 static int negates(const Text *self, uint64_t stem)
@@ -618,11 +850,35 @@ static int is_beside(const Text *self, int32_t at, const Text *source, uint64_t 
     return 0;
 }
 
+/* A filter for a table of many words, which lies in a cache where the table does not. */
+enum { FILTER_BITS = 1 << 16 };
+
+static int make_filter(Text *self)
+{
+    if (self->filter)
+        return 0;
+    self->filter = PyMem_Calloc(FILTER_BITS / 64, sizeof(uint64_t));
+    if (!self->filter) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (int32_t at = 0; at < self->by_stem.count; at++) {
+        uint64_t stem = self->by_stem.keys[at];
+        self->filter[stem % FILTER_BITS / 64] |= 1ULL << stem % 64;
+    }
+    return 0;
+}
+
+static inline int may_hold_stem(const Text *self, uint64_t stem)
+{
+    return self->filter[stem % FILTER_BITS / 64] >> stem % 64 & 1;
+}
+
 /* Whether the source has an opposite of a stem, and not the stem, where the answer has the stem. */
 static int is_opposed(const Text *self, int32_t at, const Text *source, const Text *ones, const Text *others)
 {
     uint64_t stem = self->stems[at];
-    int32_t pair = index_first(&ones->by_stem, stem);
+    int32_t pair = may_hold_stem(ones, stem) ? index_first(&ones->by_stem, stem) : -1;
     if (pair < 0 || negates(self, stem) || negates(source, stem) || is_beside(self, at, source, stem))
         return 0;
     for (; pair >= 0; pair = ones->by_stem.nexts[pair]) {
@@ -681,24 +937,11 @@ static int says_opposite(const Text *self, uint64_t word, const Text *source, co
     return 0;
 }
 
-/* opposed: words of the first of which the source has the opposite in the same place */
-static PyObject *text_opposed(PyObject *object, PyObject *const *args, Py_ssize_t count)
+/* Words of the first of which the source has the opposite in the same place. */
+static int32_t count_opposed(const Text *self, const Text *source, const Text *ones, const Text *others,
+                             const Text *little, const Text *others_little)
 {
-    const Text *self = (Text *)object;
-    for (Py_ssize_t at = 0; at < count; at++)
-        if (Py_TYPE(args[at]) != Py_TYPE(object))
-            count = 0;
-    if (count != 5) {
-        PyErr_SetString(PyExc_TypeError, "five texts are needed");
-        return NULL;
-    }
-    const Text *source = (Text *)args[0], *ones = (Text *)args[1], *others = (Text *)args[2];
-    const Text *little = (Text *)args[3], *others_little = (Text *)args[4];
-    if (ones->n_stems != others->n_stems || little->n_words != others_little->n_words) {
-        PyErr_SetString(PyExc_ValueError, "each word needs one opposite");
-        return NULL;
-    }
-    long found = 0;
+    int32_t found = 0;
     for (int32_t at = 0; at < self->n_stems; at++)
         found += is_opposed(self, at, source, ones, others);
     for (int32_t at = 0; at < self->by_word.count; at++) {
@@ -706,7 +949,7 @@ static PyObject *text_opposed(PyObject *object, PyObject *const *args, Py_ssize_
         found += index_first(&little->by_word, word) >= 0
                  && says_opposite(self, word, source, little, others_little);
     }
-    return PyLong_FromLong(found);
+    return found;
 }
 
 static int has_number(const Text *self, uint64_t number, int32_t end)
@@ -717,22 +960,94 @@ static int has_number(const Text *self, uint64_t number, int32_t end)
     return 0;
 }
 
-/* unseen_numbers: different numbers of the first that neither of the others holds */
-static PyObject *text_unseen_numbers(PyObject *object, PyObject *const *args, Py_ssize_t count)
+/* Different numbers of the first that neither of the others holds. */
+static int32_t count_unseen_numbers(const Text *self, const Text *body, const Text *heading)
 {
-    const Text *self = (Text *)object;
-    if (count != 2 || Py_TYPE(args[0]) != Py_TYPE(object) || Py_TYPE(args[1]) != Py_TYPE(object)) {
-        PyErr_SetString(PyExc_TypeError, "two texts are needed");
-        return NULL;
-    }
-    const Text *body = (Text *)args[0], *heading = (Text *)args[1];
-    long found = 0;
+    int32_t found = 0;
     for (int32_t at = 0; at < self->n_numbers; at++) {
         uint64_t number = self->numbers[at];
         found += !has_number(self, number, at) && !has_number(body, number, body->n_numbers)
                  && !has_number(heading, number, heading->n_numbers);
     }
-    return PyLong_FromLong(found);
+    return found;
+}
+
+/* Words with a capital inside a sentence that the source lacks; -1 where Python has to look. */
+static int32_t count_unseen_capitals(const Text *self, const Text *source)
+{
+    int32_t found = 0;
+    for (int32_t at = 0; at < self->n_capitals; at++)
+        found += index_first(&source->by_word, self->capitals[at]) < 0;
+    return self->n_capitals < 0 ? -1 : found;
+}
+
+/* compare: all that the checks count of an answer beside its text, in one call */
+static PyObject *text_compare(PyObject *object, PyObject *const *args, Py_ssize_t count)
+{
+    const Text *self = (Text *)object;
+    for (Py_ssize_t at = 0; at < count; at++)
+        if (Py_TYPE(args[at]) != Py_TYPE(object))
+            count = 0;
+    if (count != 2 && count != 6) {
+        PyErr_SetString(PyExc_TypeError, "two or six texts are needed");
+        return NULL;
+    }
+    const Text *body = (Text *)args[0], *heading = (Text *)args[1];
+    Neighbours near = {0};
+    Fragments runs = {0};
+    int32_t opposed = 0;
+    if (count == 6) {
+        Text *ones = (Text *)args[2], *others = (Text *)args[3];
+        const Text *little = (Text *)args[4], *others_little = (Text *)args[5];
+        if (ones->n_stems != others->n_stems || little->n_words != others_little->n_words) {
+            PyErr_SetString(PyExc_ValueError, "each word needs one opposite");
+            return NULL;
+        }
+        if (make_filter(ones) < 0)
+            return NULL;
+        opposed = count_opposed(self, body, ones, others, little, others_little);
+    }
+    if (count_neighbours(self, body, &near) < 0)
+        return NULL;
+    find_fragments(self, body, &runs);
+    return Py_BuildValue("iiiiiiiiiiiiLLi", count_shared(self, body, heading), near.near, near.ahead,
+                         near.gap, near.linked, near.parted, near.strayed, near.isolated,
+                         count_unseen_numbers(self, body, heading), count_unseen_capitals(self, body),
+                         count_negations(self, body), opposed, runs.covered, runs.squares, runs.longest);
+}
+
+/* holds_run: whether the words of another text, as it is written in ASCII, stand here in a row */
+static PyObject *text_holds_run(PyObject *object, PyObject *given)
+{
+    const Text *self = (Text *)object;
+    Py_ssize_t length;
+    const char *text = PyUnicode_AsUTF8AndSize(given, &length);
+    if (!text)
+        return NULL;
+    char *folded = PyMem_Malloc(length + 1);
+    uint64_t *run = PyMem_Malloc((length / 2 + 1) * sizeof(uint64_t));
+    int32_t words = 0, found = 0;
+    if (!folded || !run) {
+        PyMem_Free(folded);
+        PyMem_Free(run);
+        return PyErr_NoMemory();
+    }
+    length = fold(text, length, folded);
+    for (Py_ssize_t at = 0; at < length;) {
+        Py_ssize_t start = at;
+        while (at < length && !is_blank(folded[at]))
+            at++;
+        if (at > start)
+            run[words++] = hash_bytes(folded + start, at - start);
+        else
+            at++;
+    }
+    int32_t place = words ? index_first(&self->by_word, run[0]) : -1;
+    for (; place >= 0 && !found; place = self->by_word.nexts[place])
+        found = place + words <= self->n_words && !memcmp(self->words + place, run, words * sizeof *run);
+    PyMem_Free(folded);
+    PyMem_Free(run);
+    return PyBool_FromLong(found);
 }
 
 /* ---- module ---- */
@@ -743,8 +1058,7 @@ static PyGetSetDef text_values[] = {
     {"distinct", text_distinct, NULL, "Number of its different words.", NULL},
     {"content", text_content, NULL, "Number of its different stems.", NULL},
     {"numbers", text_numbers, NULL, "Number of its written numbers of two characters or more.", NULL},
-    {"most_digits", text_most_digits, NULL, "Characters of its longest group of numbers.", NULL},
-    {"is_country", text_is_country, NULL, "Whether a number follows two letters.", NULL},
+    {"hints", text_hints, NULL, "Bits for what checks may find in it.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -754,17 +1068,11 @@ static PyMethodDef text_methods[] = {
      "holds(*words): whether one of the words is in it."},
     {"shared", (PyCFunction)(void (*)(void))text_shared, METH_FASTCALL,
      "shared(other, more=None): different stems of this one that one of the others holds."},
-    {"neighbours", text_neighbours, METH_O,
-     "neighbours(source): neighbouring stems near each other in the source: (in either order, in "
-     "this order, longest run of those that are not, both there, of these apart, strayed, isolated)."},
-    {"opposed", (PyCFunction)(void (*)(void))text_opposed, METH_FASTCALL,
-     "opposed(source, ones, others, little_ones, little_others): words whose opposite stands in "
-     "their place in the source; the others are the opposites of the ones, word by word."},
-    {"fragments", text_fragments, METH_O,
-     "fragments(source): runs shared with the source: (words, sum of squares, longest)."},
-    {"negations", text_negations, METH_O, "negations(source): stems negated here alone."},
-    {"unseen_numbers", (PyCFunction)(void (*)(void))text_unseen_numbers, METH_FASTCALL,
-     "unseen_numbers(body, heading): different numbers that neither holds."},
+    {"compare", (PyCFunction)(void (*)(void))text_compare, METH_FASTCALL,
+     "compare(body, heading, ones, others, little_ones, little_others): counts of an answer beside "
+     "its text (speedups.Comparison); words whose opposite stands in their place only with the last "
+     "four, of which the others are the opposites of the ones, word by word."},
+    {"holds_run", text_holds_run, METH_O, "holds_run(text): whether its words stand here in a row."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -773,12 +1081,20 @@ static PyType_Slot text_slots[] = {
     {Py_tp_dealloc, text_dealloc},
     {Py_tp_methods, text_methods},
     {Py_tp_getset, text_values},
-    {Py_tp_doc, "Text(lexicon, folded, plain): a text, as hashes of its words and stems."},
+    {Py_tp_doc, "Text(lexicon, folded, plain, is_source=False): a text, as hashes of its words and stems. Where "
+                "folded is None, plain is ASCII, and is folded here; a source is not looked at for hints."},
     {0, NULL},
+};
+
+static PyMethodDef lexicon_methods[] = {
+    {"count", lexicon_count, METH_O,
+     "count(text): (words, words that begin with a digit, words with each flag) of ASCII."},
+    {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot lexicon_slots[] = {
     {Py_tp_new, lexicon_new},
+    {Py_tp_methods, lexicon_methods},
     {Py_tp_dealloc, lexicon_dealloc},
     {Py_tp_doc, "Lexicon(describe, most): stems and flags of words, asked for once each."},
     {0, NULL},
@@ -817,9 +1133,10 @@ static int seed_hashes(void)
 
 static int module_exec(PyObject *module)
 {
+    make_tables();
     if (seed_hashes() < 0)
         return -1;
-    if (PyModule_AddIntConstant(module, "VERSION", 2) < 0) /* of the interface, see speedups.py */
+    if (PyModule_AddIntConstant(module, "VERSION", 3) < 0) /* of the interface, see speedups.py */
         return -1;
     return add_type(module, &lexicon_spec) < 0 || add_type(module, &text_spec) < 0 ? -1 : 0;
 }

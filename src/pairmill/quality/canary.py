@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pairmill.quality.grounding import PreparedChunk, covered_by
+from pairmill.quality.grounding import PreparedChunk, covered_by, score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pairmill.quality.grounding import PreparedPair
+    from pairmill.quality.text import Prepared
 
 __all__ = ["Canary", "CanaryLimits", "CanaryWindow", "ChunkComparer", "Sighting"]
 
@@ -105,7 +106,7 @@ class ChunkComparer:
             foreign = self._others[draw % len(self._others)]
             compared = len(pairs)
             for pair in pairs:
-                own += covered_by(pair.answer, chunk)
+                own += score(pair, chunk)
                 other += covered_by(pair.answer, foreign)
         self._remember(PreparedChunk(chunk.text, chunk.heading, chunk.language), draw)
         # a plain text has no instruction: there the text itself must not repeat
@@ -119,12 +120,17 @@ class ChunkComparer:
 
     def _remember(self, chunk: PreparedChunk, draw: int) -> None:
         """Keep a sample of the chunks seen: the first 64, then each in place of a drawn one."""
-        if self._others and self._others[-1].text.folded == chunk.text.folded:
+        if self._others and _are_same(self._others[-1].text, chunk.text):
             return
         if len(self._others) < _KEPT_CHUNKS:
             self._others.append(chunk)
         else:
             self._others[(draw >> 32) % _KEPT_CHUNKS] = chunk
+
+
+def _are_same(one: Prepared, other: Prepared) -> bool:
+    """Return whether two texts are the same, word for word."""
+    return one.length == other.length and one.folded == other.folded
 
 
 def _number(words: Sequence[str]) -> int:

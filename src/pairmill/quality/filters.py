@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from rapidfuzz.fuzz import ratio
 
 from pairmill.quality import privacy
 from pairmill.quality.grounding import (
+    compare,
     evidence_match,
     score,
     shared_fragments,
@@ -29,21 +29,31 @@ from pairmill.quality.grounding import (
 )
 from pairmill.quality.language import differs
 from pairmill.quality.phrases import applies, fold, phrases_of
+from pairmill.quality.speedups import Hint
 from pairmill.quality.text import (
     count_words,
     join,
+    lazy,
     prepare,
     shared_content,
     tokens_per_word,
     words,
 )
 from pairmill.quality.thresholds import DEFAULT, CheckPolicy, Thresholds
-from pairmill.quality.wording import find_chatter, find_cut, find_reference, find_refusal, quote
+from pairmill.quality.wording import (
+    find_chatter,
+    find_cut,
+    find_reference,
+    find_refusal,
+    may_open_with_chatter,
+    quote,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
+    from pairmill.quality.speedups import Comparison
     from pairmill.quality.text import Prepared
 
 __all__ = [
@@ -78,7 +88,7 @@ class PromptTerms:
     joined: tuple[str, ...] = ()
     canary: str = ""
 
-    @cached_property
+    @lazy
     def openings(self) -> frozenset[str]:
         """First word of each: a text without any of these contains none of the phrases."""
         return frozenset(phrase.split()[0] for phrase in self.joined)
@@ -137,13 +147,71 @@ def inspect(
     case = Case(pair, chunk, earlier, thresholds, terms, grounding, support)
     findings: list[Finding] = []
     policies = thresholds.policies
-    for name, check in _checks_to_run(thresholds, chunk.language):
+    hints = _hints(case)
+    for name, check, needs in _checks_to_run(thresholds, chunk.language):
+        if not hints & needs:
+            continue
         if check is _twin:
             twins = [Finding(name, policies[name], told, at) for at, told in _twins(case)]
             findings += twins if every_twin else twins[:1]
         elif (detail := check(case)) is not None:
             findings.append(Finding(name, _policy(name, detail, case), detail))
     return findings
+
+
+def _hints(case: Case) -> int:
+    """Return bits for what may be found in a case, as `_NEEDS` has them; all in the reference."""
+    pair, limits = case.pair, case.thresholds
+    answer, instruction = pair.answer.fast, pair.instruction.fast
+    counted = compare(pair.answer, case.chunk)
+    if answer is None or instruction is None or counted is None:
+        return _EVERYTHING
+    hints = answer.hints | instruction.hints << _INSTRUCTION | _ALWAYS
+    if case.grounding < max(limits.ungrounded_below, limits.weakly_grounded_below):
+        hints |= _BADLY_GROUNDED
+    if case.support is not None and case.support < limits.weakly_supported_below:
+        hints |= _BADLY_SUPPORTED
+    if counted.unseen_numbers:
+        hints |= _UNSEEN_NUMBERS
+    if pair.evidence and not _is_verbatim(pair.evidence, case):
+        hints |= _EVIDENCE
+    if _may_be_copied(pair.answer, counted, limits):
+        hints |= _COPIED
+    if _may_be_odd(answer.words, instruction.words, limits):
+        hints |= _ODD_LENGTH
+    if hints & _PLACEHOLDERS or _may_open_with_chatter(pair, case.chunk.language):
+        hints |= _CHATTER
+    return hints | _EARLIER if case.earlier else hints
+
+
+def _may_be_copied(answer: Prepared, counted: Comparison, limits: Thresholds) -> bool:
+    return (
+        counted.longest >= limits.copy_run_words
+        or counted.squares > limits.copy_density * answer.length
+        or "```" in answer.text
+    )
+
+
+def _may_be_odd(answer: int, instruction: int, limits: Thresholds) -> bool:
+    """Return whether one of two texts may have too few words for some check, or too many."""
+    least = max(limits.answer_min_words, limits.definition_min_words, limits.yes_no_below_words)
+    return not (
+        least <= answer <= limits.answer_max_words
+        and limits.instruction_min_words <= instruction <= limits.instruction_max_words
+    )
+
+
+def _may_open_with_chatter(pair: PreparedPair, language: str | None) -> bool:
+    return may_open_with_chatter(pair.answer.text, language) or may_open_with_chatter(
+        pair.instruction.text, language
+    )
+
+
+def _is_verbatim(evidence: str, case: Case) -> bool:
+    """Return whether evidence surely matches the text as well as the thresholds want."""
+    body = case.chunk.text.fast
+    is_enough = case.thresholds.evidence_least <= 100.0  # noqa: PLR2004 (percent)
+    return is_enough and body is not None and evidence.isascii() and body.holds_run(evidence)
 
 
 def _policy(name: str, detail: str, case: Case) -> CheckPolicy:
@@ -270,13 +338,13 @@ _BRIEF_WORDS = 4
 
 
 def _yes_no(case: Case) -> str | None:
+    length = count_words(case.pair.answer)
+    if length >= case.thresholds.yes_no_below_words or not case.pair.instruction.length:
+        return None
     known = phrases_of(case.chunk.language or "en")
-    if known is None or known.yes_no is None or not case.pair.instruction.length:
+    if known is None or known.yes_no is None:
         return None
     if known.yes_no.match(fold(case.pair.instruction.text)) is None:
-        return None
-    length = count_words(case.pair.answer)
-    if length >= case.thresholds.yes_no_below_words:
         return None
     return f"a yes/no question with an answer of {length} words"
 
@@ -350,18 +418,10 @@ def _personal_data(case: Case) -> str | None:
     """Name the kinds found, never the finds themselves."""
     kinds: set[str] = set()
     for said in (case.pair.answer, case.pair.instruction):
-        if _may_hold_personal(said):
+        may_hold = said.fast is None or said.fast.hints & _PERSONAL
+        if may_hold and privacy.may_hold_personal(said.text, said.numbers):
             kinds.update(match.kind for match in privacy.find_personal(said.text))
     return ", ".join(sorted(kinds)) or None
-
-
-def _may_hold_personal(said: Prepared) -> bool:
-    """False if surely nothing personal is in a text."""
-    if said.fast is not None and not said.fast.is_country and said.text.isascii():
-        numbers = said.numbers if said.fast.most_digits >= privacy.LEAST_CHARS else ()
-    else:
-        numbers = said.numbers
-    return privacy.may_hold_personal(said.text, numbers)
 
 
 def _secret(case: Case) -> str | None:
@@ -395,22 +455,68 @@ CHECKS: Mapping[str, Callable[[Case], str | None]] = MappingProxyType(
 """Name to check: a function from a case to one line of detail, or None if all is well."""
 
 
-_Run = tuple[tuple[str, "Callable[[Case], str | None]"], ...]
+# What a check needs to find anything: a hint of the answer, one of the instruction (further left),
+# or one of the case.
+_INSTRUCTION = len(Hint)
+(
+    _ALWAYS,
+    _EARLIER,
+    _EVIDENCE,
+    _COPIED,
+    _ODD_LENGTH,
+    _BADLY_GROUNDED,
+    _BADLY_SUPPORTED,
+    _UNSEEN_NUMBERS,
+    _CHATTER,
+) = (1 << 2 * _INSTRUCTION + at for at in range(9))
+_EVERYTHING = -1
+_PLACEHOLDERS, _PERSONAL = int(Hint.PLACEHOLDERS), int(Hint.PERSONAL)  # members are slow
+_NEEDS: Mapping[str, int] = MappingProxyType(
+    {
+        "points_at_source": Hint.POINTS_IN_ANSWER | Hint.POINTS << _INSTRUCTION,
+        "ungrounded": _BADLY_GROUNDED,
+        "weakly_grounded": _BADLY_GROUNDED,
+        "weakly_supported": _BADLY_SUPPORTED,
+        "unseen_number": _UNSEEN_NUMBERS,
+        "unseen_name": Hint.NAMES,
+        "evidence_missing": _EVIDENCE,
+        "near_copy": _COPIED,
+        "instruction_length": _ODD_LENGTH,
+        "answer_length": _ODD_LENGTH,
+        "yes_no": _ODD_LENGTH,
+        "refusal": Hint.REFUSES,
+        "meta_text": _CHATTER,
+        "language": Hint.FOREIGN | Hint.FOREIGN << _INSTRUCTION,
+        "truncated": Hint.CUT,
+        "twin": _EARLIER,
+        "personal_data": Hint.PERSONAL | Hint.PERSONAL << _INSTRUCTION,
+        "secret": Hint.SECRETS | Hint.SECRETS << _INSTRUCTION,
+    }
+)
+_NEEDS_IN_ENGLISH = frozenset({"points_at_source", "refusal"})
+
+_Run = tuple[tuple[str, "Callable[[Case], str | None]", int], ...]
 _runs: dict[tuple[int, str | None], tuple[Thresholds, _Run]] = {}
 _MOST_RUNS = 64
 
 
 def _checks_to_run(thresholds: Thresholds, language: str | None) -> _Run:
-    """Return the checks whose policy is not ``keep`` and that work in a language."""
+    """Return the checks whose policy is not ``keep`` and that work in a language, with needs."""
     known = _runs.get((id(thresholds), language))
     if known is not None and known[0] is thresholds:
         return known[1]
     if len(_runs) >= _MOST_RUNS:
         _runs.clear()
     found = tuple(
-        (name, check)
+        (name, check, _needs(name, language))
         for name, check in CHECKS.items()
         if thresholds.policies[name] is not _KEEP and applies(name, language)
     )
     _runs[id(thresholds), language] = thresholds, found
     return found
+
+
+def _needs(name: str, language: str | None) -> int:
+    if name in _NEEDS_IN_ENGLISH and language not in {"en", None}:
+        return _EVERYTHING
+    return int(_NEEDS.get(name, _EVERYTHING))

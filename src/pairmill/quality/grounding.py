@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import string
-from functools import cached_property
 from itertools import count, repeat
 from typing import TYPE_CHECKING
 
@@ -25,10 +24,10 @@ from pairmill.quality.language import (
     is_unnamed,
     primary,
 )
-from pairmill.quality.opposites import opposites
-from pairmill.quality.speedups import Flag
+from pairmill.quality.opposites import fast_tables, opposites
+from pairmill.quality.speedups import Comparison, Flag
 from pairmill.quality.stems import content_stem, is_stemmed, stems_in
-from pairmill.quality.text import Prepared, Trigram, in_language, join, prepare, words
+from pairmill.quality.text import Prepared, Trigram, in_language, join, lazy, prepare, words
 from pairmill.quality.word_lists import ENGLISH, NEGATIONS, SPELLED_NUMBERS
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ __all__ = [
     "PreparedPair",
     "beside",
     "coded_fragments",
+    "compare",
     "count_unseen_negations",
     "count_unseen_numbers",
     "coverage",
@@ -105,29 +105,29 @@ class PreparedChunk(Struct, frozen=True, dict=True, eq=False):
     heading: Prepared
     language: str | None
 
-    @cached_property
+    @lazy
     def content(self) -> frozenset[str]:
         """Stems that an answer may use."""
         return self.text.content | self.heading.content
 
-    @cached_property
+    @lazy
     def joined(self) -> str:
         """Words of the text in one string, to search for runs."""
         return join(self.text.folded.split())
 
-    @cached_property
+    @lazy
     def numbers(self) -> frozenset[str]:
         """Numbers of text and headings, including those spelled out."""
         spelled = SPELLED_NUMBERS.keys() & self.text.vocabulary
         written = self.text.written_numbers | self.heading.written_numbers
         return written.union([SPELLED_NUMBERS[word] for word in spelled])
 
-    @cached_property
+    @lazy
     def trigrams(self) -> frozenset[Trigram]:
         """Three-word runs of the text."""
         return frozenset(trigrams(self.text.words))
 
-    @cached_property
+    @lazy
     def places(self) -> dict[str, int]:
         """For each content stem of the text a number: bit ``n`` is set where it stands ``n``-th.
 
@@ -140,51 +140,51 @@ class PreparedChunk(Struct, frozen=True, dict=True, eq=False):
             bit += bit
         return places
 
-    @cached_property
+    @lazy
     def reach(self) -> dict[int, int]:
         """For the places of a stem, those up to five content words behind it; 0 for none."""
         return _Reach({0: 0})
 
-    @cached_property
+    @lazy
     def step(self) -> dict[int, int]:
         """For the places of a stem, the two behind each."""
         return _Step({0: 0})
 
-    @cached_property
+    @lazy
     def around(self) -> dict[int, int]:
         """For the places of a stem, those up to three content words away."""
         return _Around({0: 0})
 
-    @cached_property
+    @lazy
     def opposable(self) -> frozenset[str]:
         """Stems of which the text holds an opposite."""
         known = opposites()
         held = self.text.content & known.content
         return frozenset().union(*map(known.stems.__getitem__, held))
 
-    @cached_property
+    @lazy
     def opposable_little(self) -> frozenset[str]:
         """Function words of which the text holds an opposite; likewise."""
         known = opposites()
         held = self.text.vocabulary & known.little
         return frozenset().union(*map(known.words.__getitem__, held))
 
-    @cached_property
+    @lazy
     def beside_little(self) -> Mapping[str, list[frozenset[str]]]:
         """For each function word with an opposite, the stems beside it, by place."""
         return beside(self.text, opposites().little & self.text.vocabulary)
 
-    @cached_property
+    @lazy
     def negated(self) -> frozenset[str]:
         """Stems that the text negates somewhere."""
         return negated_words(self.text)
 
-    @cached_property
+    @lazy
     def codes(self) -> dict[str, str]:
         """Character for each word of the text, so that runs of words can be found as strings."""
         return dict(zip(self.text.vocabulary, map(chr, count(1)), strict=False))
 
-    @cached_property
+    @lazy
     def coded(self) -> str:
         """Text encoded in these characters."""
         return "".join(map(self.codes.__getitem__, self.text.words))
@@ -195,29 +195,29 @@ class PreparedChunk(Struct, frozen=True, dict=True, eq=False):
 
 
 class PreparedPair(Struct, frozen=True, dict=True, eq=False):
-    """A pair prepared for the checks; made once.
-
-    Attributes:
-        folded: The answer in lower case, for phrases.
-    """
+    """A pair prepared for the checks; made once."""
 
     instruction: Prepared
     answer: Prepared
     evidence: str
     kind: str
-    folded: str
 
-    @cached_property
+    @lazy
+    def folded(self) -> str:
+        """Answer in lower case, for phrases."""
+        return self.answer.text.lower()
+
+    @lazy
     def trigrams(self) -> tuple[Trigram, ...]:
         """Three-word runs of the answer, in order."""
         return trigrams(self.answer.words)
 
-    @cached_property
+    @lazy
     def runs(self) -> frozenset[Trigram]:
         """Three-word runs of the answer, each once."""
         return frozenset(self.trigrams)
 
-    @cached_property
+    @lazy
     def asked(self) -> str:
         """Instruction's words in alphabetical order."""
         return " ".join(sorted(self.instruction.words))
@@ -248,7 +248,7 @@ def prepare_chunk(
         language: What its source claims, such as ``en`` or ``pt-BR``; the text's own words decide
             where they are plain enough.
     """
-    body = prepare(text, primary(language))
+    body = prepare(text, primary(language), is_source=True)
     if body.language is not None and is_confirmed(body, body.language):
         known: str | None = body.language
     elif body.language is None and is_confirmed(body, "en"):
@@ -257,7 +257,7 @@ def prepare_chunk(
         known = identify(text, body.language) or body.language
         if is_strange_script(text) or (known in {None, "en"} and is_unnamed(body)):
             known = UNDETERMINED
-    heading = prepare(" \n".join(context), known)
+    heading = prepare(" \n".join(context), known, is_source=True)
     return PreparedChunk(in_language(body, known), heading, known)
 
 
@@ -275,13 +275,16 @@ def prepare_pair(
         answer=prepare(answer, language),
         evidence=evidence,
         kind=kind,
-        folded=answer.lower(),
     )
 
 
 def score(pair: PreparedPair, chunk: PreparedChunk) -> float:
     """Return the row's ``grounding``: content-word coverage of the answer by its chunk, 0 to 1."""
-    return covered_by(pair.answer, chunk)
+    counted = compare(pair.answer, chunk)
+    if counted is None:
+        return covered_by(pair.answer, chunk)
+    total = pair.answer.content_length
+    return counted.shared / total if total else 1.0
 
 
 def covered_by(answer: Prepared, chunk: PreparedChunk) -> float:
@@ -291,6 +294,20 @@ def covered_by(answer: Prepared, chunk: PreparedChunk) -> float:
         return coverage(answer.content, chunk.content)
     total = answer.fast.content
     return answer.fast.shared(body, heading) / total if total else 1.0
+
+
+def compare(answer: Prepared, chunk: PreparedChunk) -> Comparison | None:
+    """Count all that the checks need of an answer beside its chunk, once; None in the reference."""
+    body, heading = chunk.text.fast, chunk.heading.fast
+    if answer.fast is None or body is None or heading is None:
+        return None
+    known: tuple[PreparedChunk, Comparison] | None = answer.__dict__.get("_compared")
+    if known is not None and known[0] is chunk:
+        return known[1]
+    tables = fast_tables() if is_stemmed(answer.language) else ()
+    found = Comparison._make(answer.fast.compare(body, heading, *tables))
+    answer.__dict__["_compared"] = chunk, found
+    return found
 
 
 def coverage(answer: frozenset[str], source: frozenset[str]) -> float:
@@ -315,10 +332,10 @@ def fragments(answer: Sequence[str], chunk: PreparedChunk) -> Fragments:
 
 def shared_fragments(answer: Prepared, chunk: PreparedChunk, least: int) -> Fragments:
     """Compute the fragments of a prepared answer, or report none if no run has ``least`` words."""
-    if answer.fast is not None and chunk.text.fast is not None:
-        covered, squares, longest = answer.fast.fragments(chunk.text.fast)
-        total = answer.fast.words or 1
-        return Fragments(covered / total, squares / total, longest)
+    counted = compare(answer, chunk)
+    if counted is not None:
+        total = answer.length or 1
+        return Fragments(counted.covered / total, counted.squares / total, counted.longest)
     coded = chunk.encode(answer.words)
     if not may_share_run(coded, chunk, least):
         return Fragments(0.0, 0.0, 0)
@@ -379,6 +396,8 @@ def evidence_match(evidence: str, chunk: PreparedChunk, *, least: float = 90.0) 
 
     Below ``least`` the figure may be 0 instead of the exact one, which saves most of the time.
     """
+    if chunk.text.fast is not None and evidence.isascii() and chunk.text.fast.holds_run(evidence):
+        return 100.0
     wanted = words(evidence)
     if not wanted:
         return 0.0
@@ -399,9 +418,9 @@ def unseen_numbers(answer: Prepared, chunk: PreparedChunk) -> list[str]:
 
 def count_unseen_numbers(answer: Prepared, chunk: PreparedChunk) -> int:
     """Count them."""
-    body, heading = chunk.text.fast, chunk.heading.fast
-    if answer.fast is not None and body is not None and heading is not None:
-        unseen = answer.fast.unseen_numbers(body, heading) if answer.fast.numbers else 0
+    counted, body = compare(answer, chunk), chunk.text.fast
+    if counted is not None and body is not None:
+        unseen = counted.unseen_numbers
         if unseen == 0 or body.count(Flag.SPELLED) == 0:
             return unseen
     return len(answer.written_numbers - chunk.numbers) if answer.numbers else 0
@@ -461,8 +480,6 @@ def count_unseen_negations(answer: Prepared, chunk: PreparedChunk) -> int:
     """Count the stems that an English answer negates and its chunk does not; 0 in others."""
     if not is_stemmed(answer.language):
         return 0
-    if answer.fast is not None and chunk.text.fast is not None:
-        return answer.fast.negations(chunk.text.fast)
     return len(negated_words(answer) - chunk.negated)
 
 

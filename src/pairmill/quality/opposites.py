@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pairmill.quality.speedups import Text
 
-__all__ = ["Opposites", "opposites"]
+__all__ = ["Opposites", "fast_tables", "opposites"]
 
 _FUNCTION_WORDS = (
     "before after|until after|always never|all none|both neither|many few|more less|most least"

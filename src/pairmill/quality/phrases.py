@@ -56,7 +56,10 @@ _APOSTROPHES = ("\u2019", "\u02bc")
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """One language's phrases as patterns over lower-case text; None if it has no such list."""
+    """One language's phrases as patterns over lower-case text; None if it has no such list.
+
+    ``starts`` are the first three characters of its chatter; None if they may be any.
+    """
 
     pointers: re.Pattern[str] | None
     instruction_pointers: re.Pattern[str] | None
@@ -64,6 +67,11 @@ class Phrases:
     chatter: re.Pattern[str] | None
     answer_chatter: re.Pattern[str] | None
     yes_no: re.Pattern[str] | None
+    starts: frozenset[str] | None
+
+    def may_start(self, letters: str) -> bool:
+        """Return whether chatter may begin with three ASCII characters in lower case."""
+        return self.starts is None or letters in self.starts
 
 
 @cache
@@ -99,7 +107,15 @@ def phrases_of(language: str | None) -> Phrases | None:
         chatter=_opening(lists.get("chatter", [])),
         answer_chatter=_opening([*lists.get("chatter", []), *lists.get("answer_chatter", [])]),
         yes_no=_compile("|".join(yes_no)) if yes_no else None,
+        starts=_starts([*lists.get("chatter", []), *lists.get("answer_chatter", [])]),
     )
+
+
+def _starts(phrases: Sequence[str]) -> frozenset[str] | None:
+    """Return the first three characters of phrases; None if one's may be of several kinds."""
+    found = {phrase[:3] for phrase in chain.from_iterable(map(_spread, phrases))}
+    is_plain = all(len(start) == 3 and not set(start) & set(_MARKS) for start in found)  # noqa: PLR2004
+    return frozenset(found) if is_plain else None
 
 
 def _opening(phrases: Sequence[str]) -> re.Pattern[str] | None:

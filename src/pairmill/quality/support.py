@@ -17,12 +17,13 @@ from msgspec import Struct
 
 from pairmill.quality.grounding import (
     beside,
+    compare,
     count_unseen_negations,
     count_unseen_numbers,
     negated_words,
     unseen_single_names,
 )
-from pairmill.quality.opposites import fast_tables, opposites
+from pairmill.quality.opposites import opposites
 from pairmill.quality.phrases import applies
 from pairmill.quality.stems import is_stemmed
 from pairmill.quality.thresholds import LATEST_FORMULA
@@ -133,22 +134,27 @@ def measure_support(pair: PreparedPair, chunk: PreparedChunk) -> SupportSignals 
     answer = pair.answer
     if answer.spaceless or chunk.text.spaceless:
         return None
+    counted = compare(answer, chunk)
     total = (len(answer.stems) if answer.fast is None else answer.fast.stems) - 1
     if total < _LEAST_NEIGHBOURS:
         return None
-    found = _neighbours(answer, chunk)
-    is_capital = applies("unseen_name", chunk.language)
+    found = _neighbours(answer, chunk) if counted is None else counted
+    is_capital = applies("unseen_name", chunk.language) and (
+        counted is None or counted.unseen_capitals != 0
+    )
     return SupportSignals(
         near=found.near / total,
         turned=(found.near - found.ahead) / total,
         gap=found.gap,
-        numbers=count_unseen_numbers(answer, chunk),
+        numbers=count_unseen_numbers(answer, chunk)
+        if counted is None or counted.unseen_numbers
+        else 0,
         names=len(unseen_single_names(answer.text, chunk)) if is_capital else 0,
-        negations=count_unseen_negations(answer, chunk),
+        negations=count_unseen_negations(answer, chunk) if counted is None else counted.negations,
         apart=found.parted / found.linked if found.linked else 0.0,
         strayed=found.strayed,
         isolated=found.isolated,
-        opposed=_count_opposed(answer, chunk) if is_stemmed(answer.language) else 0,
+        opposed=_count_opposed(answer, chunk) if counted is None else counted.opposed,
         length=total + 1,
     )
 
@@ -176,8 +182,6 @@ class _Neighbours(NamedTuple):
 
 
 def _neighbours(answer: Prepared, chunk: PreparedChunk) -> _Neighbours:
-    if answer.fast is not None and chunk.text.fast is not None:
-        return _Neighbours(*answer.fast.neighbours(chunk.text.fast))
     places = list(map(chunk.places.get, answer.stems, repeat(0)))
     total = len(places) - 1
     reach = list(map(chunk.reach.__getitem__, places))
@@ -232,8 +236,8 @@ def _count_opposed(answer: Prepared, chunk: PreparedChunk) -> int:
 
     Not those that either side negates, since "not easy" says what "hard" does.
     """
-    if answer.fast is not None and chunk.text.fast is not None:
-        return answer.fast.opposed(chunk.text.fast, *fast_tables())
+    if not is_stemmed(answer.language):
+        return 0
     found = 0
     negated = negated_words(answer)
     places = [chunk.places.get(stem, 0) for stem in answer.stems]

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 import string
-from functools import cached_property
 from operator import add
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from msgspec import Struct
 
@@ -19,7 +18,7 @@ from pairmill.quality.speedups import fast_text
 from pairmill.quality.stems import is_stemmed, stem, stems_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from pairmill.quality.speedups import Text
 
@@ -33,6 +32,7 @@ __all__ = [
     "is_spaceless",
     "join",
     "key",
+    "lazy",
     "prepare",
     "same_content",
     "shared_content",
@@ -74,13 +74,34 @@ _ASCII = bytes.maketrans(
 _LATIN = bytes(code if chr(code).isalnum() else ord(" ") for code in range(256))
 
 
+Value = TypeVar("Value")
+
+
+class lazy(Generic[Value]):  # noqa: N801 (a decorator)
+    """A property that is computed once; the standard library's takes a lock up to Python 3.11."""
+
+    def __init__(self, compute: Callable[[Any], Value]) -> None:
+        self._compute = compute
+        self._name = compute.__name__
+        self.__doc__ = compute.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> lazy[Value]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None) -> Value: ...
+    def __get__(self, instance: Any, owner: type | None = None) -> lazy[Value] | Value:
+        if instance is None:
+            return self
+        value = instance.__dict__[self._name] = self._compute(instance)
+        return value
+
+
 class Prepared(Struct, frozen=True, dict=True, eq=False):
     """Prepared view of one text. Rarely needed parts are computed on demand.
 
     Attributes:
         text: As given.
         language: Two-letter code, or None if unknown.
-        folded: Its folded words with blanks between them.
         spaceless: How many of the words are characters of a script without spaces.
         fast: The same for `pairmill.quality.speedups`, which needs words between spaces; None where
             the reference in Python does its work.
@@ -88,16 +109,20 @@ class Prepared(Struct, frozen=True, dict=True, eq=False):
 
     text: str
     language: str | None
-    folded: str
     spaceless: int
     fast: Text | None
 
-    @cached_property
+    @lazy
+    def folded(self) -> str:
+        """Its folded words with blanks between them."""
+        return _fold(self.text)[0]
+
+    @lazy
     def words(self) -> tuple[str, ...]:
         """Folded tokens in order."""
         return tuple(self.folded.split())
 
-    @cached_property
+    @lazy
     def vocabulary(self) -> frozenset[str]:
         """Tokens, each once."""
         return frozenset(self.words)
@@ -113,24 +138,24 @@ class Prepared(Struct, frozen=True, dict=True, eq=False):
             return self.fast.holds(*words)
         return not self.vocabulary.isdisjoint(words)
 
-    @cached_property
+    @lazy
     def numbers(self) -> Sequence[tuple[int, int]]:
         """Spans of its numbers, from ``find_numbers``."""
         return find_numbers(self.text)
 
-    @cached_property
+    @lazy
     def written_numbers(self) -> frozenset[str]:
         """Its numbers of two digits or more, each once, without thousands commas."""
         text = self.text
         found = [text[start:end].replace(",", "") for start, end in self.numbers]
         return frozenset([number for number in found if len(number) > 1])
 
-    @cached_property
+    @lazy
     def stems(self) -> Sequence[str]:
         """Stems of its content words as they follow each other, of a script with spaces."""
         return list(filter(None, map(stems_in(self.language).__getitem__, self.words)))
 
-    @cached_property
+    @lazy
     def content(self) -> frozenset[str]:
         """Stems of the words that carry meaning.
 
@@ -156,25 +181,28 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(_fold(text)[0].split())
 
 
-def prepare(text: str, language: str | None = "en") -> Prepared:
-    """Prepare a text in a language (two letters; None: unknown)."""
+def prepare(text: str, language: str | None = "en", *, is_source: bool = False) -> Prepared:
+    """Prepare a text in a language (two letters; None: unknown).
+
+    Args:
+        text: The text.
+        language: What its words are taken for.
+        is_source: Answers are compared with it; it is not checked itself.
+    """
+    if text.isascii():
+        return Prepared(text, language, 0, fast_text(None, text, language, is_source=is_source))
     folded, spaceless = _fold(text)
-    return _prepared(text, language, folded, spaceless)
+    fast = None if spaceless else fast_text(folded, text, language, is_source=is_source)
+    return Prepared(text, language, spaceless, fast)
 
 
 def in_language(prepared: Prepared, language: str | None) -> Prepared:
     """Return the same text, prepared as one in another language."""
     if language == prepared.language:
         return prepared
-    text, folded, spaceless = prepared.text, prepared.folded, prepared.spaceless
     if (language or "en") == (prepared.language or "en"):
-        return Prepared(text, language, folded, spaceless, prepared.fast)
-    return _prepared(text, language, folded, spaceless)
-
-
-def _prepared(text: str, language: str | None, folded: str, spaceless: int) -> Prepared:
-    fast = None if spaceless else fast_text(folded, text, language)
-    return Prepared(text, language, folded, spaceless, fast)
+        return Prepared(prepared.text, language, prepared.spaceless, prepared.fast)
+    return prepare(prepared.text, language, is_source=True)
 
 
 def key(text: str) -> str:

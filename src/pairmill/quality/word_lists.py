@@ -12,6 +12,7 @@ from functools import cache
 __all__ = [
     "ENGLISH",
     "FUNCTION_WORDS",
+    "LEADING_PRONOUNS",
     "NEGATIONS",
     "POINTERS",
     "POINTERS_IN_ANSWERS",
@@ -132,6 +133,8 @@ SOURCE_NOUNS = (
     "post", "essay", "tutorial", "page",
 )  # fmt: skip
 """Nouns that may name it."""
+LEADING_PRONOUNS = frozenset({"it", "they", "this", "these", "he", "she", "those", "its", "their"})
+"""Pronouns that an English instruction must not open with: nothing is before them."""
 POINTERS = frozenset(
     (*SOURCE_NOUNS, "above", "below", "mentioned", "earlier", "here", "provided", "supplied")
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pairmill.quality.phrases import fold, phrases_of
 from pairmill.quality.speedups import Flag
 from pairmill.quality.word_lists import (
+    LEADING_PRONOUNS,
     POINTERS,
     POINTERS_IN_ANSWERS,
     SOURCE_NOUNS,
@@ -24,7 +25,15 @@ if TYPE_CHECKING:
 
     from pairmill.quality.text import Prepared
 
-__all__ = ["find_chatter", "find_cut", "find_reference", "find_refusal", "holds_any", "quote"]
+__all__ = [
+    "find_chatter",
+    "find_cut",
+    "find_reference",
+    "find_refusal",
+    "holds_any",
+    "may_open_with_chatter",
+    "quote",
+]
 
 _OPENING_CHARS = 160
 _ENGLISH_MARKS = (
@@ -75,20 +84,55 @@ def find_chatter(text: str, folded: str, language: str | None = "en") -> str | N
         folded: The same in lower case, or "" to look at its opening only.
         language: Its two-letter code; English openings are looked for in every language.
     """
-    found = _CHATTER.match(text)
-    if found is None and (known := phrases_of(language or "en")):
-        openings = known.answer_chatter if folded else known.chatter
-        found = openings.match(fold(text[:_OPENING_CHARS])) if openings else None
-    if found:
-        return f"opens with {quote(found.group().strip())}"
-    if text.strip() in {"...", "…"}:
-        return "is a placeholder"
+    if may_open_with_chatter(text, language):
+        found = _CHATTER.match(text)
+        if found is None and (known := phrases_of(language or "en")):
+            openings = known.answer_chatter if folded else known.chatter
+            found = openings.match(fold(text[:_OPENING_CHARS])) if openings else None
+        if found:
+            return f"opens with {quote(found.group().strip())}"
+        if text.strip() in {"...", "…"}:
+            return "is a placeholder"
     if not holds_any(folded, _PLACEHOLDER_MARKS):
         return None
     for phrase in _PLACEHOLDERS:
         if phrase in folded:
             return f"holds {quote(phrase.strip())}"
     return None
+
+
+# What the openings of `_CHATTER` begin with.
+_STARTS = frozenset(
+    (
+        "sur",
+        "cer",
+        "of ",
+        "abs",
+        "gre",
+        "her",
+        "ins",
+        "ans",
+        "que",
+        "res",
+        "out",
+        "ass",
+        "use",
+        "pro",
+    )
+)
+
+
+def may_open_with_chatter(text: str, language: str | None) -> bool:
+    """Return whether a text begins like chatter, by its first three letters.
+
+    Behind marks, and in letters that lower case may change to others, it may be anything.
+    """
+    start = text[:3]
+    if not (start.isascii() and start[:1].isalpha()):
+        return True
+    start = start.lower()
+    known = phrases_of(language or "en")
+    return start in _STARTS or (known is not None and known.may_start(start))
 
 
 def holds_any(text: str, marks: Iterable[str]) -> bool:
@@ -158,8 +202,6 @@ def quote(text: str) -> str:
     plain = "".join(letter if letter.isprintable() else " " for letter in text[: _QUOTE_CHARS + 1])
     return f"'{plain[:_QUOTE_CHARS]}…'" if len(plain) > _QUOTE_CHARS else f"'{plain}'"
 
-
-_LEADING = frozenset({"it", "they", "this", "these", "he", "she", "those", "its", "their"})
 
 _NOUN = "|".join(SOURCE_NOUNS)
 _COMPOUND = (  # what makes a noun the first half of another: "the text editor", "this page table"
@@ -260,7 +302,7 @@ def find_reference(
         found = (_INSTRUCTION if instruction else _ANSWER).search(text.text.lower())
         if found:
             return found.group().strip()
-    if instruction and not _LEADING.isdisjoint(text.folded.split(None, 1)[:1]):
+    if instruction and not LEADING_PRONOUNS.isdisjoint(text.folded.split(None, 1)[:1]):
         found = _LEADING_PRONOUN.match(text.text)
         if found:
             return found.group().strip()

@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pairmill.config import is_recipe_file
 from pairmill.errors import ConfigError
 from pairmill.plugins import load_file, load_named
-from pairmill.recipes.backtranslate import backtranslate
+from pairmill.recipes.backtranslate import backtranslate, two_step, verbatim
 from pairmill.recipes.extractive import extractive
-from pairmill.recipes.two_step import two_step
-from pairmill.recipes.verbatim import verbatim
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ import hashlib
 import re
 import struct
 from bisect import bisect_right
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import accumulate
 from string import punctuation
 from typing import TYPE_CHECKING
@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from pairmill.config import PlanSettings
+from pairmill.quality.speedups import MarkedWords, are_used
 from pairmill.quality.text import words
 from pairmill.quality.word_lists import ENGLISH
 from pairmill.recipes.draws import hash_share
 from pairmill.recipes.prompts import FIRST, LATEST
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pairmill.records import Chunk
 
@@ -88,7 +89,7 @@ def pick(weights: Mapping[str, float], share: float) -> str:
 
 
 def weights_of(weights: Mapping[str, float]) -> Weights:
-    """Return the table of these weights: the same one for the same, as long as it is in use."""
+    """Return the table of these weights; equal weights share one table."""
     return _table(tuple(weights), tuple(map(float, weights.values())))
 
 
@@ -147,6 +148,7 @@ _MARKS = {
     )
     for word in ENGLISH.union(*_WORDS.values())
 }
+_EACH_MARK = (_ENGLISH_MARK, *_TRAIT_MARKS)
 # Of ASCII: where words end, as `quality.text.words` parts them, and what digits are.
 _SHAPES = bytes(
     ord("0" if chr(code).isdigit() else " ")
@@ -163,18 +165,33 @@ _ENGLISH_SHARE = 0.25
 def traits_of(text: str) -> frozenset[str] | None:
     """Return a passage's traits, out of ``TRAITS``; None if its language shows only its form."""
     found = _form_of(text)
-    tokens = words(text)
-    total = max(len(tokens), 1)
-    if _count_numbers(text, tokens) >= max(_LEAST_ITEMS, _LEAST_NUMBERS * total):
+    counted, numbers, english, *traits = _count(text)
+    total = max(counted, 1)
+    if numbers >= max(_LEAST_ITEMS, _LEAST_NUMBERS * total):
         found.add("numbers")
-    # Each known word as the marks of its lists, in one string: to be counted by mark.
-    marks = "".join(filter(None, map(_MARKS.get, tokens)))
-    if marks.count(_ENGLISH_MARK) < _ENGLISH_SHARE * total:
+    if english < _ENGLISH_SHARE * total:
         return frozenset(found) if found else None
-    for mark, trait in _TRAIT_MARKS.items():
-        if marks.count(mark) >= _LEAST_SHARE[trait] * total:
+    for count, trait in zip(traits, _WORDS, strict=False):
+        if count >= _LEAST_SHARE[trait] * total:
             found.add(trait)
     return frozenset(found)
+
+
+def _count(text: str) -> Sequence[int]:
+    """Count words, numbers, English function words, and the words of each trait."""
+    if are_used() and text.isascii():
+        return _marked_words().count(text)
+    tokens = words(text)
+    # Each known word as the marks of its lists, in one string: to be counted by mark.
+    marks = "".join(filter(None, map(_MARKS.get, tokens)))
+    return (len(tokens), _count_numbers(text, tokens), *map(marks.count, _EACH_MARK))
+
+
+@cache
+def _marked_words() -> MarkedWords:
+    """Return the same words for the extension, each mark as a bit."""
+    bits = {mark: 1 << at for at, mark in enumerate(_EACH_MARK)}
+    return MarkedWords({word: sum(map(bits.__getitem__, marks)) for word, marks in _MARKS.items()})
 
 
 def _count_numbers(text: str, tokens: tuple[str, ...]) -> int:
@@ -294,7 +311,7 @@ _CODE_SLOTS = (*_SLOTS, *[_CODE_TASK[0]] * _CODE_TASK[1])
 
 
 class Plan(Struct, frozen=True):
-    """What is asked for: a type and a form for each pair, an asker and a difficulty for all.
+    """A plan: a type and a form for each pair, an asker and a difficulty for all of them.
 
     Attributes:
         others: For each pair a second type that would do; () in the first set of prompts.
@@ -309,7 +326,7 @@ class Plan(Struct, frozen=True):
     answers: tuple[str, ...] = ()
 
     def after(self, kept: int) -> Plan:
-        """Return the plan for what is missing after the first ``kept`` pairs; at least one."""
+        """Return the plan for the pairs after the first ``kept`` ones; for at least one pair."""
         start = min(kept, len(self.types) - 1)
         return Plan(
             self.types[start:],
@@ -446,7 +463,7 @@ def _fitting(what: str, traits: frozenset[str] | None) -> Weights:
 
 
 def _shares(chunk_id: str, seed: int, name: str, count: int) -> tuple[float, ...]:
-    """So many numbers from 0 to below 1 that depend on the parts alone."""
+    """Return numbers in [0, 1) that depend on the parts alone."""
     state = hashlib.blake2b(f"plan {seed} {chunk_id} {name}".encode(), digest_size=4 * count)
     return tuple([value / 2**32 for value in struct.unpack(f">{count}I", state.digest())])
 

@@ -36,7 +36,7 @@ class RecipeContext(Protocol):
         ...
 
     def recall(self, name: str) -> str | None:
-        """Return what is kept under a name, also from an earlier start of the run."""
+        """Return the value stored under a name, by this start of the run or an earlier one."""
         ...
 
     def remember(self, name: str, value: str) -> None:

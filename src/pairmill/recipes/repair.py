@@ -378,7 +378,7 @@ def _unmended(attempts: list[Attempt]) -> list[Fault]:
 def _afresh(
     prompt: Prompt, again: Callable[[int], Prompt] | None, attempts: list[Attempt]
 ) -> Prompt:
-    """Make the prompt that asks again for what is missing: another seed, room to finish."""
+    """Make the prompt that asks for the missing part: another seed, and room to finish."""
     kept = 0
     for attempt in attempts:
         value = attempt.reading.value

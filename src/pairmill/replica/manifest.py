@@ -63,7 +63,7 @@ class StoreManifest(Struct, frozen=True, omit_defaults=True):
         owner: The same for people: process and host.
         released: The holder has ended.
         beat: Raised by every change by the same holder.
-        lease_s: The holder is taken for dead once this stood still for so long.
+        lease_s: Seconds without a change after which the holder counts as dead.
         version: Of the pairmill that wrote it.
         chain: Id of the ledger; empty while nothing of it is stored.
         generation: Of the ledger, with all of ``base`` and ``log`` applied.
@@ -71,7 +71,7 @@ class StoreManifest(Struct, frozen=True, omit_defaults=True):
         base: Pieces of an archive with ledger and open shards.
         log: Segments behind it, each beginning where the one before ends.
         state: Pieces of an archive with the small files.
-        state_sha256: Hash of what is in it.
+        state_sha256: SHA-256 of its content.
         dataset: The run folder's own manifest, for readers.
     """
 

@@ -47,20 +47,20 @@ class OutboxEntry:
 
 
 class Outbox:
-    """A `CommitLog` in a folder, and what is to be uploaded of it.
+    """A `CommitLog` in a folder, with the entries that still have to be uploaded.
 
     The journal's thread writes, another one takes.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Take a folder, made if need be, with what is left in it.
+        """Open a folder, creating it if necessary, with the entries left in it.
 
         Raises:
             StorageError: The disk refused.
         """
         self._folder = folder
         self.lock = threading.RLock()
-        """Held during each commit: whoever holds it sees the run folder between two."""
+        """Lock held during each commit: its holder sees the run folder between two commits."""
         self._entries: list[OutboxEntry] = []
         self._fd = -1
         try:
@@ -108,7 +108,7 @@ class Outbox:
             ]
 
     def waiting(self) -> Sequence[OutboxEntry]:
-        """Return what is to go up, in its order; later commits go into another file."""
+        """Return the entries to upload, in order; later commits go into another file."""
         with self.lock:
             self._end()
             return tuple(self._entries)

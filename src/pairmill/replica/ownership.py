@@ -82,7 +82,7 @@ def claimed(
 
 
 class StillWatch:
-    """Watches a manifest until it stood still for as long as its lease."""
+    """Watches a manifest until it has not changed for the time of its lease."""
 
     def __init__(self) -> None:
         self._mark: tuple[str, int, int] | None = None
@@ -90,7 +90,7 @@ class StillWatch:
         self.moved = False
 
     def is_over(self, found: StoreManifest, now: float) -> bool:
-        """Return whether it stood still; ``moved`` tells if its holder was seen alive.
+        """Return whether the lease expired; ``moved``: the holder was seen alive.
 
         Args:
             found: As read now.

@@ -79,7 +79,7 @@ def publish(
     sleep: Callable[[float], None] = time.sleep,
     tell: Callable[[str], None] = lambda _: None,
 ) -> StoreManifest:
-    """Make the store hold a run folder that no process works on; what it replaces is removed.
+    """Upload a run folder that no process works on; objects that it replaces are removed.
 
     Args:
         store: Where to.
@@ -89,7 +89,7 @@ def publish(
         version: Of this pairmill.
         clock: Monotonic seconds.
         sleep: To wait with, for a holder that may be dead.
-        tell: Told in a line what is waited for.
+        tell: Receives a line about each wait.
 
     Raises:
         FolderError: Something else is there, and stays; or the run folder is damaged.

@@ -78,7 +78,7 @@ class Holding(Struct, frozen=True):
 
 
 def spool_of(folder: Path) -> Path:
-    """Return the folder beside a run folder that holds what is to go up."""
+    """Return the folder beside a run folder with the commits that are to be uploaded."""
     return folder.with_name(f".{folder.name}.replica")
 
 
@@ -132,7 +132,7 @@ def take_over(
         version: Of this pairmill.
         clock: Monotonic seconds.
         sleep: To wait with, for a holder that may be dead.
-        tell: Told in a line what is waited for.
+        tell: Receives a line about each wait.
 
     Raises:
         ConfigError: The store cannot be used.
@@ -200,7 +200,7 @@ def claim_replica(
 
 
 def _put(store: ObjectStore, manifest: StoreManifest, got: tuple[bytes, Token] | None) -> Token:
-    """Write a claim; None: somebody was faster. The reply to an earlier try may have been lost."""
+    """Write a claim; None: another process won. The reply to an earlier try may have been lost."""
     data = encode_manifest(manifest)
     token = store.replace(MANIFEST, data, got[1]) if got else store.create(MANIFEST, data)
     if token is None and (now := store.get(MANIFEST)) is not None and now[0] == data:

@@ -202,7 +202,9 @@ class Checkers:
         self._timer, self._due = loop.call_at(due, self._flush), due
 
     def _flush(self) -> None:
-        self._timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         while self._waiting:
             first = self._waiting[0]
             able = [child for child in self._children if child.takes(is_suspect=first.deaths > 0)]
@@ -220,7 +222,7 @@ class Checkers:
                 return
 
     def _help_if_idle(self) -> None:
-        """Judge one job here, if the event loop has nothing else to do in its next round.
+        """Judge one job here for each round in which the event loop has nothing else to do.
 
         The processes fall behind; but a loop that is busy itself would only leave them without
         work later.
@@ -234,7 +236,7 @@ class Checkers:
             is_idle = self._now() - began <= _IDLE_S
             if is_idle and self._waiting and not self._waiting[0].deaths:
                 self._settle(self._waiting.popleft())
-            self._flush_soon(0.0 if is_idle else _PAUSE_S)
+            self._flush()
 
         asyncio.get_running_loop().call_soon(go_on)
 

@@ -27,8 +27,8 @@ from pairmill.quality.trust import parse_figures
 from pairmill.records import Outcome
 from pairmill.sources.notes import InputFate
 from pairmill.store.counts import InputCounts, RunCounts, count_run, read_input_counts, write_pace
-from pairmill.store.fields import read_fields
 from pairmill.store.manifest import write_manifest
+from pairmill.store.rows import read_fields
 from pairmill.store.superseded import SupersededPairs
 from pairmill.store.verdict import read_verdict
 
@@ -111,7 +111,7 @@ class Ending:
         self._origins: Origins | None = None
 
     def listen(self, bus: Bus) -> None:
-        """Count what is read and committed, and update the card when a shard is published."""
+        """Count reads and commits, and update the card when a shard is published."""
         bus.subscribe(self._publish, ShardPublished)
         bus.subscribe(self._count, DocumentsRead, UnitsPlanned, Committed)
         bus.subscribe(self._skip, InputSkipped)

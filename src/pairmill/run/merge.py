@@ -2,7 +2,8 @@
 
 The parts' shards are copied under new numbers, and the ledger is built from them and from the
 parts' ledgers, so that ``status``, ``export``, ``retry``, and a further ``run`` over the same input
-work on the merged folder without paying again. The folder appears complete or not at all.
+work on the merged folder without paying again. The folder appears complete or not at all. With a
+URL for output it is made on this machine, and uploaded.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from pydantic import ValidationError
 from pairmill import __version__
 from pairmill.config import Settings, fingerprint
 from pairmill.errors import FolderError, UsageError
+from pairmill.objects.url import WORK_NAME, default_work_dir, open_store, store_url
 from pairmill.output.origins import read_run_origins
 from pairmill.partition import find_parts, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
+from pairmill.replica.publish import check_free, publish
+from pairmill.replica.takeover import spool_lock
 from pairmill.run.ending import Ending
 from pairmill.run.figures import merge_metrics
 from pairmill.run.origin import note_merged, read_origin
@@ -36,7 +40,7 @@ from pairmill.store.superseded import SupersededLog, read_superseded
 from pairmill.store.timeline import join_timelines, read_timeline, write_timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from pairmill.partition import Partition
@@ -45,7 +49,7 @@ if TYPE_CHECKING:
     from pairmill.store.entries import ShardRecord
     from pairmill.store.folder import RunFolder
 
-__all__ = ["Merged", "merge"]
+__all__ = ["Merged", "merge", "merge_to_store"]
 
 _READ_BYTES = 2**20
 _KEPT = ("recipe", "fields.json")  # files of a part's .run/ that all parts have in common
@@ -74,7 +78,7 @@ class Merged:
     """A folder that was merged.
 
     Attributes:
-        account: What it holds, and what that cost.
+        account: Its counts and cost.
         lines: Plain lines that say what was merged.
     """
 
@@ -290,3 +294,39 @@ def _copy_shard(source: RunFolder, shard: ShardRecord, new: ShardRecord, into: R
         raise FolderError(f"{path}: does not match its ledger; 'pairmill recover' repairs the part")
     if not shard.bytes:
         target.unlink()
+
+
+_PLACE = "merging"
+
+
+def merge_to_store(
+    paths: Sequence[Path],
+    url: str,
+    *,
+    unfinished: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Merged:
+    """Make one run of the parts of a run, in an object store.
+
+    It appears there complete or not at all. Nothing stays on this machine.
+
+    Args:
+        paths: See `pairmill.run.merge.merge`.
+        url: Of the place to make.
+        unfinished: See `pairmill.run.merge.merge`.
+        tell: Receives a line about each wait.
+
+    Raises:
+        PairmillError: As `pairmill.run.merge.merge`, and where the store cannot be used.
+    """
+    url = store_url(url, "output")
+    store = open_store(url, "output")
+    check_free(store)
+    place = default_work_dir(url, os.environ) / _PLACE
+    output = place / WORK_NAME
+    with spool_lock(output, store.where) as spool:
+        shutil.rmtree(output, ignore_errors=True)  # of a merge that was killed
+        merged = merge(paths, output, unfinished=unfinished, place=store.where)
+        publish(store, output, spool, replaces=None, version=__version__, tell=tell)
+        shutil.rmtree(place, ignore_errors=True)
+    return merged

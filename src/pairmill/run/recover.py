@@ -31,7 +31,7 @@ __all__ = ["adopt", "recover"]
 
 
 def recover(path: Path) -> list[str]:
-    """Rebuild a folder's ledger from its shards, its rejects, and what is left of the old one.
+    """Rebuild a folder's ledger from its shards, its rejects, and the remains of the old ledger.
 
     A ledger that is intact and matches the shards is left alone. Pairs in shards are kept, once
     each, and count as done. Paid answers that only the ledger holds are kept as far as they can be

@@ -1,4 +1,4 @@
-"""Keeps a run's replica in an object store: takes it over, uploads beside the run, lets it go."""
+"""Keeps a run's replica in an object store: takes it over, uploads during the run, releases it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Replication", "finished", "replicated"]
 
 _LOOK_S = 0.25
-_TELL_S = 10.0  # without the store, until people are told
+_TELL_S = 10.0  # without the store, until the user is notified
 _TELL_WAIT_S = 2.0  # after a sleep of the machine one write shows that all is well
 _JUMP_S = 1.0  # of the time that a machine slept
 _LAST_TRIES = 3

@@ -66,10 +66,10 @@ from pairmill.sources.files import check_inputs
 from pairmill.store.charges import CallCharge
 from pairmill.store.claims import CLAIMS, ClaimStore
 from pairmill.store.commit_log import NO_LOG
-from pairmill.store.fields import add_fields
 from pairmill.store.files import atomic_write
 from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
+from pairmill.store.rows import add_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

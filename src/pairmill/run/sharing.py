@@ -40,7 +40,7 @@ __all__ = ["Sharing", "held_to_share", "open_sharing"]
 _LOOK_S = 0.25
 _TRIES = 12
 _TELL_S = 10.0  # without the object before a notice
-_LEAST_PAUSE_S = 2.0  # for it to be worth telling the others
+_LEAST_PAUSE_S = 2.0  # shorter pauses are not reported to the others
 _JUMP_S = 1.0  # of the time that a machine was suspended
 
 
@@ -79,7 +79,7 @@ async def held_to_share(sharing: Sharing | None, pools: Pools, stop: Stop) -> As
 
 
 class Sharing:
-    """One run's part, for as long as it is held."""
+    """A run's membership in a shared quota and budget."""
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ class Sharing:
                 await self._leave()
 
     async def _step(self) -> None:
-        """Do what is due now."""
+        """Read the shared object, and write what has changed."""
         now = time.monotonic()
         asleep_s = slept_s()
         if asleep_s - self._slept_s > _JUMP_S:  # earlier leases are void
@@ -184,7 +184,7 @@ class Sharing:
         self._next_at = time.monotonic() + self._member.renew_s / 2.0 * random.uniform(0.8, 1.0)  # noqa: S311
 
     def _count_what_was_lost(self, record: ShareRecord, folder: RunFolder) -> None:
-        """Count all that a lost machine was allowed as spent: what it spent last, nobody knows."""
+        """Count the whole allowance of a lost machine as spent: its last spending is unknown."""
         self._folder = None
         account = record.accounts.get(self._account)
         if account is not None and account.has_left:
@@ -248,7 +248,7 @@ class Sharing:
         )
 
     def _learn(self, record: ShareRecord) -> None:
-        """Apply what the others found out."""
+        """Apply pauses, limits and dead keys that other members reported."""
         for scope, seconds in self._member.pauses(record).items():
             self._gates[scope].pause(seconds)
         for scope, gate in self._gates.items():
@@ -289,7 +289,7 @@ class Sharing:
             self._bus.emit(Notice(text=f"{error}; the current lease is used up, then calls wait"))
 
     async def _leave(self) -> None:
-        """Give back what is left, if possible."""
+        """Return unspent money, if the object can be reached."""
         self._apply_shares({}, float("-inf"))
         spent, held = self._budget.spent, self._budget.reserved
         total = Money(spent.picodollars + held.picodollars, spent.tokens + held.tokens)

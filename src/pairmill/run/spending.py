@@ -102,7 +102,7 @@ class Spending:
         atomic_write(self.path, orjson.dumps(document))
 
     def close(self) -> None:
-        """Write the record once more, with nothing in flight.
+        """Write the record a last time, with nothing in flight.
 
         Raises:
             StorageError: The disk refused.

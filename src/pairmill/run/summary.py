@@ -86,7 +86,7 @@ class Summary:
 
     @property
     def rejects(self) -> Path:
-        """Folder of what was rejected or dropped, each line with its reason."""
+        """Folder of rejected chunks and dropped pairs, each line with its reason."""
         return self.folder / "rejected"
 
     @property

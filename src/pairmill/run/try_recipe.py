@@ -36,7 +36,7 @@ async def try_units(settings: Settings, count: int, report: Callable[[TriedUnit]
     Args:
         settings: All of them; ``output`` is a scratch folder.
         count: How many units.
-        report: Called with each unit as soon as it is done.
+        report: Called with each finished unit.
 
     Raises:
         PairmillError: The recipe, the inputs or the endpoint cannot be used.

@@ -129,7 +129,7 @@ class Writer:
         await self._room.wait()
 
     def hold(self) -> None:
-        """Let nobody ask anything new until `go_on`; what was asked is committed as ever."""
+        """Block new questions until `go_on`; answers to earlier ones are committed as usual."""
         self._is_held = True
         self._room.clear()
 
@@ -179,7 +179,7 @@ class Writer:
         self.go_on()
 
     async def close(self, *, put_back: bool = False) -> None:
-        """Commit what is left after a refusal, if possible; publish, and close the journal.
+        """Commit the remaining work if possible; publish, and close the journal.
 
         With ``put_back``, tombstones that were lifted but not retried are restored.
 
@@ -288,7 +288,7 @@ class Writer:
             waited_s += self._retry_s
 
     async def _commit_last(self) -> None:
-        """Commit what the disk refused before and what came since; else report what is lost."""
+        """Commit what the disk refused and all later work; otherwise report the loss."""
         self._hurry.set()
         try:
             await self._commit()

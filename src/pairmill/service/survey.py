@@ -1,7 +1,8 @@
 """Surveys an input and the finished part of a run folder, without asking a model.
 
 The recipe really runs; its questions get schema-conforming answers, made from the prompt's own
-passage as by the simulated endpoint. So a chain of questions is followed to its end.
+passage as by the simulated endpoint. So a chain of questions is followed to its end. For
+``--dry-run`` it also lists the processes that a run would start.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import anyio
 import typer
 
 from pairmill.chunking.reader import read_chunks
-from pairmill.config import Settings, fingerprint
+from pairmill.config import Settings, fingerprint, is_local_model
 from pairmill.errors import InputError, PairmillError, RejectedError, UsageError
 from pairmill.llm.estimate import prompt_chars
 from pairmill.recipes.controls import MOST_EARLY
@@ -25,7 +26,6 @@ from pairmill.recipes.probe_question import first_question
 from pairmill.recipes.registry import for_unit, make_recipe, recipe_of_folder
 from pairmill.records import Chunk, digest
 from pairmill.service.console import tell
-from pairmill.service.plan_processes import planned_processes
 from pairmill.sources.files import STANDARD_INPUT
 from pairmill.sources.notes import InputFate
 from pairmill.store.entries import Measured, UnitKey
@@ -40,7 +40,15 @@ if TYPE_CHECKING:
     from pairmill.sources.notes import Note
     from pairmill.store.ledger import LedgerReader
 
-__all__ = ["Rehearsal", "Survey", "print_plan", "rehearse", "rehearse_unit", "survey"]
+__all__ = [
+    "Rehearsal",
+    "Survey",
+    "planned_processes",
+    "print_plan",
+    "rehearse",
+    "rehearse_unit",
+    "survey",
+]
 
 
 class Rehearsal(NamedTuple):
@@ -295,3 +303,46 @@ async def _print_plan(settings: Settings) -> None:
         typer.echo(f"--- user\n{prompt.text}")
         return
     raise InputError(f"{', '.join(settings.inputs)}: holds no article")
+
+
+_BUSY = "once 100 chunks a second are finished"
+
+
+def planned_processes(settings: Settings) -> list[str]:
+    """Return a line for each kind of process that a run starts besides itself, with the reason."""
+    return [
+        "1 to read: opens, cleans and splits documents",
+        _pages(settings),
+        _checks(settings),
+        *_models(settings),
+    ]
+
+
+def _pages(settings: Settings) -> str:
+    count = settings.page_process_count
+    why = "one a core" if settings.page_processes == "auto" else "page_processes"
+    return f"up to {count} for pages, PDF and Office files, once such a document comes ({why})"
+
+
+def _checks(settings: Settings) -> str:
+    count = settings.check_process_count
+    if settings.checks == "off":
+        return "none to check pairs (checks: off)"
+    if settings.check_processes != "auto":
+        what = f"{count} to check pairs, from the first pair on" if count else _INLINE
+        return f"{what} (check_processes)"
+    if not count:
+        return f"{_INLINE} (there is one core for all)"
+    why = "the run keeps one core for itself" if count == 1 else "a run keeps no more busy"
+    return f"up to {count} to check pairs, {_BUSY} ({why})"
+
+
+_INLINE = "none to check pairs, which the run does itself"
+
+
+def _models(settings: Settings) -> list[str]:
+    """Name the servers of models that run on this machine."""
+    names = {settings.model, *(pool.model for pool in settings.pools if pool.model)}
+    return [
+        f"1 for the model {name}, on this machine" for name in sorted(names) if is_local_model(name)
+    ]

@@ -208,7 +208,7 @@ class RunTally:
         }
 
     def as_part(self) -> PartsCounted:
-        """Return the counts, for whoever adds up those of all parts."""
+        """Return the counts, to be added up over all parts."""
         found = {name: getattr(self, name) for name in _COUNTED}
         skipped = dict(self.skipped)
         failures = {str(kind): count for kind, count in self.failures.items()}

@@ -1,7 +1,7 @@
-"""What one process asks of the shared object, and what it may do meanwhile. Pure, told the time.
+"""One process's part in a shared quota and budget: what it requests, and what it may use. Pure.
 
-No clock is compared with another one's: a member is gone when its beat has stood still for its
-``ttl_s`` on the clock of whoever looks, and it stops by itself after two thirds of that on its own.
+Clocks of different machines are never compared: a member counts as dead when its heartbeat has not
+changed for its ``ttl_s`` on the observer's clock, and stops itself after two thirds of that time.
 So a process that was suspended, or cut off, has stopped before others take its shares.
 """
 
@@ -22,28 +22,28 @@ __all__ = ["REQUESTS", "Grant", "MoneyNeed", "ScopeNews", "ShareMember", "ShareP
 
 _LEAST_RENEW_S = 2.0
 _TTL = 3.0  # renewals
-_USED = 2.0 / 3.0  # of the time to live; after that a member stops on its own
+_USED = 2.0 / 3.0  # of the time to live; then a member stops itself
 _STEP = 0.1  # of a share: smaller changes wait for the next renewal
 _LEAST_STEP = 0.002
 _SLICE_S = 8.0  # minimum spending time that is leased in advance
 _SLICE_RENEWALS = 4.0  # the same, in times between two renewals
-_LEAST_PATIENCE_S = 0.25  # until a call that waits for money is asked about again, at first
-_LOW = 0.6  # of a slice is left: more is asked for
-_BOUND = 0.6  # of a share is used, and calls wait: more could be used
-_ROOM = 2.0  # of what was used, where no call waits
+_LEAST_PATIENCE_S = 0.25  # initial delay before money is requested again for a waiting call
+_LOW = 0.6  # of a slice: below that, more is requested
+_BOUND = 0.6  # of a share: above that, with calls waiting, more could be used
+_ROOM = 2.0  # times the recent use is requested if no call waits
 _LEAST_WANT = 0.01
 REQUESTS = "REQUESTS"
 """Name of the limit of requests; others are named as in the process."""
 
 
 class MoneyNeed(Struct, frozen=True):
-    """What a process has done with its money, and what it waits for.
+    """A process's spending, and the amount it waits for.
 
     Attributes:
         spent: In all starts of its run folder.
         held: Reserved for calls in flight.
-        wanted: What the next call needs beyond what is allowed; nothing where none waits.
-        per_s: What was spent a second of late.
+        wanted: Amount by which the next call exceeds the allowance; zero if no call waits.
+        per_s: Recent spending per second.
     """
 
     spent: Money = Money()
@@ -53,14 +53,14 @@ class MoneyNeed(Struct, frozen=True):
 
 
 class ScopeNews(Struct, frozen=True):
-    """What a process knows of one quota.
+    """A process's observations of one quota.
 
     Attributes:
-        want: The part of the quota that it could use.
-        limits: As `pairmill.share.record.QuotaScope` has them.
-        pause_s: A pause that the server asked for, as far as it has begun since the last step.
-        dead: Why it has given the key or model up; "": it has not.
-        exit_code: With which a run ends for that.
+        want: Part of the quota that it could use, 0 to 1.
+        limits: See `pairmill.share.record.QuotaScope`.
+        pause_s: Seconds of a pause requested by the server since the last step; 0 if none.
+        dead: Why it gave up the key or model; "" if it did not.
+        exit_code: Exit code of a run that ends for this reason.
     """
 
     want: float = 1.0
@@ -74,10 +74,10 @@ class Grant(Struct):
     """What a process may use.
 
     Attributes:
-        shares: Scope to its part of the quota.
-        allowed: What its run folder may have spent in all.
-        may_grow: Whether more money may come; False: the budget is exhausted for good.
-        until: On the member's clock: no call begins later than that.
+        shares: Scope to its part of the quota, 0 to 1.
+        allowed: Total that its run folder may have spent, over all starts.
+        may_grow: False if the budget is exhausted, and no other member can return money.
+        until: Time on the member's clock after which no call may begin.
     """
 
     shares: dict[str, float] = field(default_factory=dict)
@@ -87,12 +87,12 @@ class Grant(Struct):
 
 
 class SharePlan(Struct, frozen=True):
-    """One step: what to write, and what holds before and after it was written.
+    """One step: the record to write, and the grants before and after the write.
 
     Attributes:
-        record: To be written in the place of what was read; None: nothing is to be written.
-        before: What may be used from now on: never more than what the object says.
-        after: What may be used once the record is written.
+        record: Replaces the record that was read; None: nothing needs to be written.
+        before: Grant that applies at once; never more than the stored record allows.
+        after: Grant that applies once the record is written.
     """
 
     record: ShareRecord | None
@@ -101,15 +101,15 @@ class SharePlan(Struct, frozen=True):
 
 
 class ShareMember:
-    """One process, as long as it takes part.
+    """The state machine of one member.
 
     Args:
-        name: Of the member; no other one ever has it.
-        account: Of the run folder.
+        name: Unique name of the member, never reused.
+        account: Account of its run folder.
         scopes: Names of its quotas.
-        caps: In picodollars and tokens, of all members together.
-        writes_per_s: That the object takes.
-        where: Names the object, for errors.
+        caps: Caps of all members together, in picodollars and in tokens; None: no cap.
+        writes_per_s: Writes per second that the object accepts.
+        where: Name of the object, for error messages.
 
     Attributes:
         grant: What may be used now.
@@ -138,22 +138,22 @@ class ShareMember:
         self._has_joined = False
         self._beat = 0
         self._pauses: dict[str, int] = {}
-        self._dead: set[str] = set()  # scopes that were written down so: each is told once
+        self._dead: set[str] = set()  # scopes already recorded as dead: each is recorded once
         self._patience_s = _LEAST_PATIENCE_S
 
     @property
     def has_joined(self) -> bool:
-        """True if its participation was ever written."""
+        """True if the member was ever written to the record."""
         return self._has_joined
 
     @property
     def patience_s(self) -> float:
-        """Seconds to wait before money is asked for again, where there was none for a call."""
+        """Seconds until money is requested again after a request that could not be met."""
         return min(self._patience_s, self._renew_s)
 
     @property
     def renew_s(self) -> float:
-        """Seconds between two renewals, with as many members as there were last."""
+        """Seconds between two renewals, by the number of members last seen."""
         return self._renew_s
 
     def plan(
@@ -166,13 +166,13 @@ class ShareMember:
         """Decide on one step.
 
         Args:
-            record: As read just now; not changed.
-            now: The time, also that of the read.
-            news: By scope.
-            need: Of money.
+            record: The record just read; not modified.
+            now: Current time, also the time of the read.
+            news: Scope to observations.
+            need: Need of money.
 
         Raises:
-            ConfigError: The others have other caps.
+            ConfigError: The other members have different caps.
         """
         new = record.copied()
         self._observe(new, now)
@@ -207,7 +207,7 @@ class ShareMember:
         account.spent = need.spent
         mine.shares = shares
         mine.wants = wants
-        self._beat += 1  # never one that it had before, also where it was taken for gone since
+        self._beat += 1  # never a repeated value, even after it counted as dead
         mine.beat = self._beat
         self._renew_s = max(_LEAST_RENEW_S, len(new.members) / self._writes_per_s)
         mine.ttl_s = _TTL * self._renew_s
@@ -218,7 +218,7 @@ class ShareMember:
         return SharePlan(new, before, after)
 
     def written(self, plan: SharePlan, now: float) -> None:
-        """Learn that a plan's record was written; ``now`` is the time at which it was planned."""
+        """Record that a plan's record was written; ``now`` is the time at which it was planned."""
         if plan.record is not None:
             self._has_joined = True
             self._renewed_at = now
@@ -235,11 +235,11 @@ class ShareMember:
         return new
 
     def wait_after(self, attempt: int, chance: float) -> float:
-        """Seconds to wait after a race that was lost; ``chance`` is drawn from 0 to 1."""
+        """Return seconds to wait after a lost race; ``chance`` is a random number from 0 to 1."""
         return chance * min(self._renew_s / 2.0, 0.02 * 2.0**attempt)
 
     def pauses(self, record: ShareRecord) -> dict[str, float]:
-        """Scopes to the seconds of pauses that others met since the last look."""
+        """Return scope to seconds of a pause that another member reported since the last call."""
         found = {}
         for name in self._scopes:
             scope = record.scopes.get(name)
@@ -250,7 +250,7 @@ class ShareMember:
         return found
 
     def _observe(self, record: ShareRecord, now: float) -> None:
-        """Take those out whose beat has stood still for too long."""
+        """Remove members whose heartbeat has not changed for their time to live."""
         beats = {}
         for name, member in list(record.members.items()):
             beat, since = self._beats.get(name, (member.beat, now))
@@ -265,7 +265,7 @@ class ShareMember:
 
     def _join(self, record: ShareRecord) -> Member:
         record.fence += 1
-        if not self._has_joined:  # whoever begins again finds out again, after a key was mended
+        if not self._has_joined:  # a new start tests the key again: it may have been replaced
             for name in self._scopes:
                 if (scope := record.scopes.get(name)) is not None:
                     scope.dead = ""
@@ -285,7 +285,9 @@ class ShareMember:
                 for member in record.members.values()
             ]
             target = fair_share(wants, want)
-            if sum(wants) < 1.0:  # what nobody wants is better held by somebody who may
+            if (
+                sum(wants) < 1.0
+            ):  # unwanted capacity is distributed, too, so that it can be used at once
                 target = min(1.0, target + (1.0 - sum(wants)) / len(wants))
             free = record.free_share(scope)
             share = target if target < held else min(target, held + free)
@@ -293,7 +295,7 @@ class ShareMember:
         return found
 
     def _share_news(self, record: ShareRecord, news: Mapping[str, ScopeNews]) -> bool:
-        """Write down what this process found out; whether there was anything."""
+        """Add this process's observations to the record; return whether there were any."""
         is_new = False
         for name in self._scopes:
             scope = record.scopes.get(name)
@@ -314,7 +316,7 @@ class ShareMember:
     def _money(
         self, record: ShareRecord, account: PurseAccount, need: MoneyNeed
     ) -> tuple[Money, bool]:
-        """Return what the account is allowed from now on, and whether more may come."""
+        """Return the account's new allowance, and whether it may still grow."""
         others = record.allowed()
         count = len(record.members)
         ahead_s = max(_SLICE_S, _SLICE_RENEWALS * self._renew_s)
@@ -330,12 +332,12 @@ class ShareMember:
         tokens, has_tokens = lease(self._caps[1], "tokens")
         may_grow = True
         if not (has_dollars and has_tokens) and need.held == Money():
-            # What is there does not do for the next call: it is given back, so that others may go.
+            # Too little for the next call: the allowance is returned, so that others can use it.
             may_grow = self._others_may_return(record)
         return Money(dollars, tokens), may_grow
 
     def _others_may_return(self, record: ShareRecord) -> bool:
-        """Return whether there is a member that may yet give money back."""
+        """Return whether another member holds money that it could still return."""
         for member in record.members.values():
             account = record.accounts.get(member.account)
             if member.account != self._account and account and account.has_left:
@@ -353,11 +355,11 @@ def want_of(
     """Return the part of a quota that a process could use, by its recent activity.
 
     Args:
-        share: What it held.
-        waiting: Calls that wait at its gate.
-        used: What it sent in ``seconds``, by the names of limits.
-        limits: What the whole quota allows a minute.
-        seconds: More than 0.
+        share: Part of the quota that it held, 0 to 1.
+        waiting: Calls waiting at its gate.
+        used: Name of a limit to the amount sent in ``seconds``.
+        limits: Name of a limit to the whole quota per minute.
+        seconds: Length of the measured time, more than 0.
     """
     if not limits:
         return 1.0
@@ -372,16 +374,16 @@ def want_of(
 def _lease(
     cap: int | None, taken: int, allowed: int, used: int, wanted: int, soon: int, members: int
 ) -> tuple[int, bool]:
-    """Return what may have been spent in one currency; and whether the next call fits in it.
+    """Return the new allowance in one currency, and whether the next call fits into it.
 
     Args:
-        cap: Of all accounts; None: there is none, and nothing is leased.
-        taken: What the others are allowed.
-        allowed: What this one was.
-        used: What it spent, and holds for calls in flight.
-        wanted: What a call waits for.
-        soon: What it will spend until its money is looked after again; 0: not known.
-        members: How many share.
+        cap: Cap of all accounts together; None: no cap, so nothing is leased.
+        taken: Allowance of the other accounts.
+        allowed: Present allowance of this account.
+        used: Spent by this account, or reserved for its calls in flight.
+        wanted: Amount that a call waits for.
+        soon: Expected spending until the next renewal; 0 if unknown.
+        members: Number of members.
     """
     if cap is None:
         return 0, True

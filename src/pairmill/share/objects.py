@@ -1,10 +1,10 @@
-"""Where the shared object is: a folder that all can see, an object store, or a Ray actor.
+"""Storage of the shared object: a folder that all can see, an object store, or a Ray actor.
 
-All are changed by compare-and-swap: a write succeeds only if nobody wrote since the read.
+All are changed by compare-and-swap: a write succeeds only if nothing was written since the read.
 
-The actor writes each version where the object really lies, in a folder or an object store. It takes
-changes in turn, at the speed of a message, and reads cost no request. It keeps nothing that is not
-there: where it is lost, Ray starts it again on another node, and money that was leased is known.
+The actor writes each version through to a folder or an object store. It serialises changes at the
+speed of a message, and reads cost no request. It holds no state of its own: if it is lost, Ray
+restarts it on another node, and no lease is forgotten.
 """
 
 from __future__ import annotations

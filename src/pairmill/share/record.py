@@ -1,4 +1,4 @@
-"""The shared object's content: who may use which part of a quota, and who was given how much money.
+"""Content of the shared object: each member's part of the quotas, and each account's allowance.
 
 Pure values. Two sums hold in every record: the shares of one scope add up to at most 1, and the
 allowances of all accounts to at most the cap. A member that wants more takes free capacity, never
@@ -83,10 +83,10 @@ class PurseAccount(Struct):
 
 
 class QuotaScope(Struct):
-    """What is known of one quota, whoever found it out.
+    """State of one quota, as reported by all members.
 
     Attributes:
-        limits: What is counted (``REQUESTS``, ``TOKENS`` ...) to how much a minute.
+        limits: Name of a limit (``REQUESTS``, ``TOKENS`` ...) to the amount per minute.
         pause: A number that grows with each pause that all should make.
         pause_s: How long that one is.
         dead: Why the key or model is given up; "": it is not.
@@ -126,7 +126,7 @@ class ShareRecord(Struct):
         return decode(encode(self), "")
 
     def free_share(self, scope: str) -> float:
-        """Return the part of a quota that nobody holds."""
+        """Return the part of a quota that no member holds, 0 to 1."""
         return max(0.0, 1.0 - sum(it.shares.get(scope, 0.0) for it in self.members.values()))
 
     def allowed(self) -> Money:

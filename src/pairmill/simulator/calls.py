@@ -1,4 +1,4 @@
-"""One accepted call: its wait for a slot, its duration, and what is sent in reply."""
+"""One accepted call: its wait for a slot, its duration, and its reply."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _SLACK = 1e-6  # of a request or token: tolerance for floating point
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One dimension as headers show it: limit per minute (or day), what is left, time to full."""
+    """One dimension as in headers: limit per minute or day, amount left, seconds until full."""
 
     limit: int
     remaining: int

@@ -98,7 +98,7 @@ class When:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What is sent. Without any field: a good answer.
+    """The reply of a rule. Without any field: a good answer.
 
     In ``body``, ``content``, ``set`` and ``headers``, ``${name}`` stands for a fact of the call:
     ``answer`` (the text of a good answer), ``answer_json`` (the same as a JSON string), ``draft``
@@ -117,7 +117,7 @@ class Reply:
         set: Dotted paths in the envelope (``choices.0.message.content``) to their new values.
         drop: Dotted paths in the envelope to leave out.
         min_tokens: The answer is padded to so many tokens, whatever max_tokens says.
-        usage_share: What ``usage`` counts, as a share of what is billed.
+        usage_share: Tokens in ``usage`` as a share of the billed tokens.
         content_type: Other than ``application/json`` (or ``text/html`` for a string).
         before, after: Text around the body.
         stream: The answer comes as server-sent events, whatever was asked for.

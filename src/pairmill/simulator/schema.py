@@ -2,13 +2,14 @@
 
 A property's name, or else its description, decides its content: a question, an answer, a verbatim
 piece of the passage, a few words, a single statement. Bounds, enums, patterns and formats are
-observed; lists of turns alternate between their roles; the answer to a question with options is one
-of them.
+observed (a pattern by text made from the regular expression); lists of turns alternate between
+their roles; the answer to a question with options is one of them.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import re
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pairmill.simulator.content import Draft, draft_pairs
-from pairmill.simulator.patterns import write_match
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,68 @@ if TYPE_CHECKING:
 
     Filler = Callable[["Filling", Draft], Any]
 
-__all__ = ["PAIRS_SCHEMA", "Filling", "fill", "find_example", "find_schema"]
+__all__ = ["PAIRS_SCHEMA", "Filling", "fill", "find_example", "find_schema", "write_match"]
+
+_MOST_REPEATS = 8
+_CLASSES = {"CATEGORY_DIGIT": "0123456789", "CATEGORY_WORD": "abcdefgh", "CATEGORY_SPACE": " "}
+_PRINTABLE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -.,"
+
+
+def write_match(pattern: str, rng: Rng) -> str | None:
+    """Return a text that matches, or None if the pattern is too complex (look-around, references).
+
+    The pattern is parsed by the standard library's parser of regular expressions.
+    """
+    try:
+        parsed = importlib.import_module("re._parser").parse(pattern)
+        text = "".join(_write(str(code), value, rng) for code, value in parsed)
+        return text if re.search(pattern, text) else None
+    except (re.error, RecursionError, KeyError, ValueError, OverflowError):
+        return None
+
+
+def _write(code: str, value: Any, rng: Rng) -> str:  # noqa: PLR0911 (one for each code)
+    if code == "LITERAL":
+        return chr(value)
+    if code == "AT":
+        return ""
+    if code == "ANY":
+        return "a"
+    if code == "NOT_LITERAL":
+        return next(char for char in _PRINTABLE if ord(char) != value)
+    if code == "IN":
+        return rng.pick(_members(value))
+    if code == "BRANCH":
+        return _write_all(rng.pick(value[1]), rng)
+    if code == "SUBPATTERN":
+        return _write_all(value[-1], rng)
+    if code in {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}:
+        least, most, inner = value
+        count = least + rng.below(min(int(most) - least, _MOST_REPEATS) + 1)
+        return "".join(_write_all(inner, rng) for _ in range(count))
+    raise ValueError(code)
+
+
+def _write_all(items: Any, rng: Rng) -> str:
+    return "".join(_write(str(code), value, rng) for code, value in items)
+
+
+def _members(items: Any) -> str:
+    """Return the characters that a class matches."""
+    negated = str(items[0][0]) == "NEGATE"
+    found = ""
+    for code, value in items[negated:]:
+        kind = str(code)
+        if kind == "LITERAL":
+            found += chr(value)
+        elif kind == "RANGE":
+            found += "".join(map(chr, range(value[0], min(value[1], value[0] + 255) + 1)))
+        else:
+            found += _CLASSES[str(value)]
+    if negated:
+        return "".join(char for char in _PRINTABLE if char not in found)
+    return found
+
 
 PAIRS_SCHEMA: bytes = orjson.dumps(
     {
@@ -115,7 +176,7 @@ class Filling:
     passage: str = ""
 
     def at_least(self, count: int) -> list[Draft]:
-        """Return at least so many drafts; they repeat if the passage has no others."""
+        """Return at least this many drafts, repeating them if the passage yields too few."""
         drafts = list(self.drafts)
         if len(drafts) < count and self.passage:
             more = draft_pairs(self.passage, count, self.rng)
@@ -175,7 +236,7 @@ def _values_in(text: str, opening: str = "{") -> list[Any]:
 
 
 def _schema_of(value: Any) -> dict[str, Any]:  # noqa: PLR0911 (one for each kind of JSON value)
-    """Derive the schema that an example stands for."""
+    """Derive a schema from an example."""
     if isinstance(value, dict):
         return {"type": "object", "properties": {key: _schema_of(it) for key, it in value.items()}}
     if isinstance(value, list):

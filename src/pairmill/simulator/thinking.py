@@ -113,13 +113,13 @@ def draw_thoughts(thinking: Thinking, request: ChatRequest, attempt: int) -> int
 
 
 def write_thoughts(tokens: int) -> str:
-    """Write a text of so many tokens, at four characters each."""
+    """Write a text of this many tokens, at four characters per token."""
     chars = 4 * tokens
     return (_THOUGHT * (chars // len(_THOUGHT) + 1))[:chars]
 
 
 def think_first(text: str, thoughts: int, max_tokens: int | None, thinking: Thinking) -> Answer:
-    """Return an answer after so much thinking, cut by ``max_tokens`` if that includes it."""
+    """Return an answer after this much thinking, cut by ``max_tokens`` if that includes it."""
     room = max_tokens if thinking.capped else None
     if room is not None and thoughts >= room:
         is_shown = thinking.shown in {"tags", "no_open_tag"}

@@ -149,7 +149,7 @@ def make_envelope(request: ChatRequest, answer: Answer) -> dict[str, Any]:
 
 
 def encode_events(envelope: dict[str, Any], parts: int = 4) -> bytes:
-    """Encode the answer as server-sent events: its text in so many parts, the usage, ``[DONE]``."""
+    """Encode the answer as server-sent events: the text in parts, the usage, ``[DONE]``."""
     first = envelope["choices"][0]
     text = first["message"].get("content") or ""
     step = -(-len(text) // parts) or 1

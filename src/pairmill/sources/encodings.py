@@ -274,7 +274,7 @@ def _fit(sample: bytes, codec: str) -> float:
 
 
 def _as_western(data: bytes) -> Decoded | None:
-    """Decode as Windows-1252, if there are few non-ASCII bytes and they stand for letters."""
+    """Decode as Windows-1252, if there are few non-ASCII bytes and these are letters."""
     high = sum(byte > 0x7F for byte in data)  # noqa: PLR2004
     controls = sum(byte < 0x20 and byte not in (9, 10, 12, 13) for byte in data)  # noqa: PLR2004
     if controls or high > 0.3 * len(data):

@@ -264,7 +264,7 @@ class _Tape:
         return None
 
     def _more(self) -> bool:
-        """Read a block; forget what is before the item in work, and all of one too long."""
+        """Read a block; drop the buffer before the current item, and items that are too long."""
         if self._mark >= 0 and self.marked_bytes() > self._max_bytes:
             self._forgotten += self.at - self._mark
             self._mark = self.at

@@ -215,7 +215,7 @@ def resolve_templates(text: str, facts: FrontMatter, *, is_mdx: bool = False) ->
 
 
 def imports_components(text: str) -> bool:
-    """Return whether Markdown is MDX under another name: it imports what it uses as elements."""
+    """Return whether Markdown is really MDX: it imports the elements that it uses."""
     if "import " not in text or "from" not in text or len(text) > _MOST_RESOLVED_CHARS:
         return False
     pieces, at = [], 0

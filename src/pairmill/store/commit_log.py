@@ -1,6 +1,6 @@
 """What one commit changes, as bytes: for a replica of the ledger and the shards elsewhere.
 
-Whoever keeps such a log is told of a commit before the ledger makes it, and whether it did. Entries
+The log receives each commit before the ledger makes it, and then its result. Entries
 in their order, from the state that the first one was made in, make the same ledger and shards.
 """
 
@@ -68,7 +68,7 @@ class CommitEntry(Struct, frozen=True):
 
 
 class CommitLog(Protocol):
-    """Keeps what is committed, in its order."""
+    """Receives commits in order."""
 
     def committing(self, entry: CommitEntry) -> AbstractContextManager[None]:
         """Keep an entry if the block, which commits it, ends without an error.

@@ -46,7 +46,7 @@ _PLAIN = {
     errno.ENAMETOOLONG: "the name is too long for this file system",
 }
 _LASTING = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
-"""What the next start would meet again, since somebody must mend it first."""
+"""Errors that the next start would meet again: a person must fix the cause first."""
 
 _NETWORK_TYPES = re.compile(
     r"(nfs\d?|cifs|smb\d?|smbfs|afs|9p|ceph|lustre|gpfs|beegfs|ocfs2|glusterfs|fuse\..+)\Z"

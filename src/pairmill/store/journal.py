@@ -112,7 +112,7 @@ class Journal:
             shard_bytes: A shard of this length is published.
             shard_age_s: So is one that has been open this long.
             files: The operations on the disk.
-            commit_log: Told of each commit.
+            commit_log: Receives each commit.
 
         Raises:
             FolderError: Something that was committed is missing or damaged.
@@ -148,7 +148,7 @@ class Journal:
         )
 
     def lookup(self) -> LedgerReader:
-        """Open a reading end of the ledger for another thread; whoever opens it closes it."""
+        """Open a reader of the ledger for another thread; the caller closes it."""
         return self._folder.read_ledger()
 
     def reopen(self, reason: str | None, units: Collection[str] | None = None) -> frozenset[str]:

@@ -18,7 +18,7 @@ def ledger_file(state: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class FolderPaths:
-    """A run folder's path, and the paths of what it holds."""
+    """A run folder's path, and the paths of its files and folders."""
 
     path: Path
 
@@ -117,5 +117,5 @@ class FolderPaths:
 
     @property
     def manifest(self) -> Path:
-        """Checksums and counts of what was published."""
+        """Checksums and counts of published shards."""
         return self.path / "manifest.json"

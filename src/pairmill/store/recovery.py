@@ -149,7 +149,7 @@ def _next_numbers(folder: RunFolder, records: Sequence[ShardRecord]) -> dict[str
 
 
 def find_harm(folder: RunFolder) -> str:
-    """Describe what is wrong with the ledger of a folder that nobody works in; "" if nothing.
+    """Describe a fault of ledger or shards in a folder without a running process; "" if none.
 
     Reads the whole ledger and all shards, and changes neither.
     """
@@ -179,7 +179,7 @@ def _check_shard(folder: RunFolder, record: ShardRecord) -> None:
 
 
 def _find_double(folder: RunFolder) -> str:
-    """Return the id of a pair that is published twice, or None."""
+    """Describe the first pair that is published twice; "" if there is none."""
     with closing(sqlite3.connect("")) as seen:  # a temporary file
         seen.execute("CREATE TABLE seen (id TEXT PRIMARY KEY) WITHOUT ROWID")
         for path in sorted(folder.data.iterdir()):

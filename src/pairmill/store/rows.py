@@ -3,6 +3,9 @@
 Missing values are null, and no key is ever left out, so that all shards have the same schema. Text
 comes from crawled pages and models: characters that JSON in UTF-8 cannot hold are replaced, never
 an error.
+
+Fields that only a recipe knows are in the column ``fields``; ``.run/fields.json`` maps each name to
+its `Feature`, with list types as JSON lists of one.
 """
 
 from __future__ import annotations
@@ -17,12 +20,15 @@ import orjson
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from pairmill.errors import ChangedError
 from pairmill.records import digest
 from pairmill.store.charges import DropKey
 from pairmill.store.entries import UnitOutcome
+from pairmill.store.files import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from pairmill.records import Alternative, Chunk, Outcome, Pair, Rejection, Usage
 
@@ -33,10 +39,12 @@ __all__ = [
     "Feature",
     "RowOrigin",
     "UnitResult",
+    "add_fields",
     "encode_rejection",
     "encode_row",
     "encode_unit",
     "pair_id",
+    "read_fields",
     "share",
     "with_fields",
 ]
@@ -372,3 +380,53 @@ def _moment(created: float) -> str:
 @lru_cache(maxsize=64)  # units of the same second are written together
 def _second(created: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(created))
+
+
+_NAME = "fields.json"
+
+
+def read_fields(state: Path) -> dict[str, Feature]:
+    """Return the fields of all recipes used in a folder; {} if there are none.
+
+    Args:
+        state: The folder's ``.run``.
+    """
+    try:
+        found = orjson.loads((state / _NAME).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return {str(name): _decoded(kind) for name, kind in found.items()} if found else {}
+
+
+def add_fields(state: Path, fields: Mapping[str, Feature]) -> dict[str, Feature]:
+    """Add a recipe's fields to those of earlier ones; return all.
+
+    Raises:
+        ChangedError: One of them has another type in this folder; a column has one type.
+        StorageError: The disk refused.
+    """
+    known = read_fields(state)
+    for name, kind in fields.items():
+        if name in known and known[name] != kind:
+            raise ChangedError(
+                f"{state.parent}: the field '{name}' was {_words(known[name])} in this folder and"
+                f" is {_words(kind)} now; rename it, or give another folder with -o"
+            )
+    both = {**known, **fields}
+    if both != known:
+        atomic_write(state / _NAME, orjson.dumps(both, option=orjson.OPT_INDENT_2))
+    return both
+
+
+def _decoded(value: Any) -> Feature:
+    if isinstance(value, list):
+        return (_decoded(value[0]),)
+    if isinstance(value, dict):
+        return {str(name): _decoded(kind) for name, kind in value.items()}
+    return str(value)
+
+
+def _words(kind: Feature) -> str:
+    if isinstance(kind, tuple):
+        return f"a list of {_words(kind[0])}"
+    return kind if isinstance(kind, str) else "an object"

@@ -160,7 +160,7 @@ _NO_ROOM_TO_OPEN = frozenset({errno.EMFILE, errno.ENFILE})  # raised before anyt
 
 
 class OpenShard:
-    """One growing file. What is committed is a prefix of what is written."""
+    """A growing file; its committed part is a prefix of what was written."""
 
     def __init__(
         self, record: ShardRecord, fd: int, born_s: float, content: hashlib._Hash, *, is_new: bool

@@ -115,6 +115,47 @@ def test_a_folder_without_a_record_or_with_a_damaged_one_is_read_whole(read: Pat
     assert passed_documents(job_of(read)) == 0
 
 
+def test_each_file_and_each_seal_is_looked_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice as many files took four times as long: with ten thousand, longer than reading them."""
+    monkeypatch.setattr(corpus, "_WINDOW", 4)
+    monkeypatch.setattr(read_record, "STRETCH", 10)
+
+    def rows_seen(files: int) -> int:
+        folder = tmp_path / f"{files}"
+        (folder / "in").mkdir(parents=True)
+        (folder / "run" / ".run").mkdir(parents=True)
+        for name in range(files):
+            lines = [json.dumps({"text": article(6 * name + at, 4)}) for at in range(6)]
+            text = "".join(f"{it}\n" for it in lines)
+            (folder / "in" / f"{name:03}.jsonl").write_text(text, "utf-8")
+        job = recording(job_of(folder), "1")
+        for _ in prepared_of(job, lambda _: None):
+            pass
+        steps = 0
+
+        def count() -> int:
+            nonlocal steps
+            steps += 1
+            return 0
+
+        connect = sqlite3.connect
+
+        def watched(*given: Any, **more: Any) -> sqlite3.Connection:
+            connection: sqlite3.Connection = connect(*given, **more)
+            connection.set_progress_handler(count, 10)
+            return connection
+
+        with monkeypatch.context() as patched:
+            patched.setattr(sqlite3, "connect", watched)
+            passed = pass_over(job, lambda _: True)[1]
+        assert sum(one.documents for one in passed) == 6 * files
+        return steps
+
+    assert rows_seen(100) < 2.5 * rows_seen(50)
+
+
 def test_a_record_of_a_process_that_hashes_otherwise_is_made_anew(read: Path) -> None:
     with closing(sqlite3.connect(read / "run" / ".run" / "intake.db")) as connection:
         connection.execute("UPDATE record_of SET value = 0 WHERE name = 'probe'")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from pairmill.chunking import repeats
 from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.job import Job
 from pairmill.chunking.portions import read_portions, unpack
@@ -117,6 +118,34 @@ def test_many_texts_with_the_same_phrases_cost_no_more(tmp_path: Path) -> None:
             "SELECT MAX(n) FROM (SELECT COUNT(*) AS n FROM chunk_runs GROUP BY hash)"
         )[0]
     assert most <= 64
+
+
+def test_how_many_common_phrases_are_held_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not held is found out again, by the text that has it next."""
+
+    def decide(folder: str) -> tuple[list[Repeat | None], int]:
+        rng = random.Random(6)
+        frames = [_text(rng, 40) for _ in range(3)]
+        (tmp_path / folder).mkdir()
+        with IntakeFile(tmp_path / folder / "intake.db", is_own=True) as file:
+            index = RepeatIndex(file, "chunk", 0.85)
+            found = []
+            for at in range(240):
+                text = f"{frames[at % 3]} {_text(rng, 60)}"
+                for one in (text, _changed(rng, text, 0.02)):
+                    made = sketch(one)
+                    found.append(index.check(digest(one), lambda made=made: made, str(at)))  # type: ignore[misc]
+            return found, len(index._common)
+
+    expected, held = decide("all")
+    assert held > 10
+    assert sum(it is not None for it in expected) > 200
+    monkeypatch.setattr(repeats, "_MOST_COMMON", 4)
+    found, held = decide("few")
+    assert found == expected
+    assert held <= 4
 
 
 def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:

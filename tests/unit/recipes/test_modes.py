@@ -6,9 +6,8 @@ import pytest
 from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, reply, settings
 
 from pairmill.errors import ConfigError, RejectedError
+from pairmill.recipes.backtranslate import two_step, verbatim
 from pairmill.recipes.registry import make_recipe
-from pairmill.recipes.two_step import two_step
-from pairmill.recipes.verbatim import verbatim
 
 TEXT = KETTLES + " " + KETTLES[:300]  # long enough for two pairs
 

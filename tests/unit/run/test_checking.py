@@ -215,6 +215,37 @@ async def test_where_processes_are_slower_than_this_one_it_helps_them(bench: Ben
     assert bench.told == []
 
 
+async def test_a_loop_that_is_busy_leaves_what_waits_to_the_processes() -> None:
+    clock, step = 0.0, 0.0
+
+    def now() -> float:
+        nonlocal clock
+        clock += step
+        return clock
+
+    bench = Bench(given={"now": now})
+    try:
+        await bench.warm_up()
+        (process,) = bench.processes
+        os.kill(process._child.pid, signal.SIGSTOP)
+        waiting = [asyncio.create_task(bench.check(f"{KETTLES} {at}")) for at in range(100)]
+        await asyncio.sleep(0)
+        clock += 1.0  # longer than any job waits for a process
+        before, step = len(bench.here), 0.001  # each look at the clock: a busy round
+        bench.checkers._flush()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(bench.here) == before
+        step = 0.0
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(bench.here) > before
+        os.kill(process._child.pid, signal.SIGCONT)
+        await asyncio.wait_for(asyncio.gather(*waiting), 60)
+    finally:
+        bench.checkers.close()
+
+
 async def test_what_kills_process_after_process_is_rejected_alone() -> None:
     bench = Bench("tests.support.deadly_checker")
     try:

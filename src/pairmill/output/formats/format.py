@@ -82,10 +82,10 @@ class Format:
         name: As on the command line.
         summary: One line for ``--help`` and the card.
         schema: The columns, in order. A record has these and no other.
-        notes: Column to what it holds.
+        notes: Column to its description.
         write: Turns all rows of one chunk, in order, into records.
         llama_factory: The entry that ``dataset_info.json`` of LLaMA-Factory needs, but the file.
-        axolotl: What is beside the path under ``datasets:`` of Axolotl's settings.
+        axolotl: Entry under ``datasets:`` in Axolotl's settings, without the path.
         axolotl_top: Settings that Axolotl wants at its top level for this format.
         llama_stage: LLaMA-Factory's stage of training.
         trl: How TRL trains on it; None if neither TRL nor the trainers beside it do.

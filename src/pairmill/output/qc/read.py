@@ -21,7 +21,7 @@ from pairmill.errors import ConfigError, InputError
 from pairmill.output.marks.overlay import Marks, RecordMarks, is_run_folder
 from pairmill.output.qc.shapes import SPLITS, Fields, PairRow, read_record, to_pair, unread_fields
 from pairmill.output.rows import Place, Record
-from pairmill.output.sample import Reservoir
+from pairmill.output.show import Reservoir
 from pairmill.output.source_texts import find_inputs
 from pairmill.sources.files import check_inputs
 from pairmill.store.folder import read_folder

@@ -151,7 +151,7 @@ def count_repeats(
 
 
 def _find_frames(texts: Iterable[str]) -> frozenset[str]:
-    """Find the sentences that so many requests share that they are a template's."""
+    """Find sentences shared by so many requests that they must come from a template."""
     counts = Counter(part for text in texts for part in {*_SENTENCE.split(text)})
     least = max(_LEAST_FRAME, _FRAME_SHARE * counts.total() / max(len(counts), 1))
     return frozenset(part for part, count in counts.items() if count >= least)

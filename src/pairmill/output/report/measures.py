@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pairmill.output.origins import license_name
 from pairmill.output.rows import key_text, said_in, task_of, turns_of
-from pairmill.output.sample import Reservoir
+from pairmill.output.show import Reservoir
 from pairmill.quality.text import key, words
 from pairmill.records import digest
 

@@ -244,7 +244,7 @@ def _environment() -> Environment:
 
 
 def _settle(value: object) -> object:
-    """Foreign text without control and direction marks; what is HTML already as it is."""
+    """Strip control and direction marks from text; leave HTML unchanged."""
     return value if isinstance(value, Markup) else page_text(str(value)) if value else ""
 
 

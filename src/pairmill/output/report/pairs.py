@@ -17,7 +17,7 @@ from pairmill.output.rows import (
     published_shards,
     turns_of,
 )
-from pairmill.output.sample import Reservoir
+from pairmill.output.show import Reservoir
 from pairmill.quality.language import identify
 from pairmill.quality.trust import Status
 

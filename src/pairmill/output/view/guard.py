@@ -38,7 +38,7 @@ _READS = frozenset({"GET", "HEAD"})
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Rules of what is accepted.
+    """Rules for accepting requests.
 
     Attributes:
         token: The secret of this start.

@@ -1,4 +1,4 @@
-"""Index of a dataset: place of each pair, and what it is filtered, sorted and searched by.
+"""Index of a dataset: place of each pair, with the keys for filtering, sorting and searching.
 
 An SQLite file in a private folder of its own, written by one process and read by another while it
 grows. Shards stay where they are: of a pair in a file of lines only its place is kept.

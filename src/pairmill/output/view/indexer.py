@@ -1,4 +1,4 @@
-"""Fills the index, in its own process: first everything present, then what is added later.
+"""Fills the index, in its own process: first all present rows, then rows added later.
 
 Shards of a run grow and are published under a new path; what was read of one is known by its last
 line, so that one that was cut back and written again is read again.
@@ -69,7 +69,7 @@ class _Shard:
 
 
 class Indexer:
-    """One dataset's index, as it is being filled."""
+    """Fills the index of one dataset."""
 
     def __init__(self, job: ViewJob) -> None:
         self._job = job
@@ -95,7 +95,7 @@ class Indexer:
         (self._scratch / READY).touch()
 
     def run(self) -> None:
-        """Go on until the process is ended."""
+        """Run until the process is ended."""
         if self._job.is_run:
             self._open_chunks()
         while True:

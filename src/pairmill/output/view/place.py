@@ -1,4 +1,4 @@
-"""What is viewed, and how one pair is read from its place."""
+"""The viewed dataset, and reading one pair from its place."""
 
 from __future__ import annotations
 

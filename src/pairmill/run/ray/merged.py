@@ -1,4 +1,4 @@
-"""The merged dataset of parts that may grow: made, left as it is, or made anew.
+"""The merged dataset of parts that may grow: created, left unchanged, or replaced.
 
 It is a folder beside that of the parts, or a place in an object store beside theirs. What was
 merged last is noted with the parts; a merged dataset that somebody has gone on with since is never
@@ -24,8 +24,8 @@ from pairmill.objects.url import open_store
 from pairmill.output.marks.log import RUN_MARKS
 from pairmill.partition import find_parts, part_of
 from pairmill.recipes.registry import make_recipe
-from pairmill.replica.fetch import fetch
 from pairmill.replica.publish import chain_stored, publish, stored_manifest
+from pairmill.replica.restore import fetch
 from pairmill.replica.takeover import chain_of, spool_lock
 from pairmill.run.ending import Ending
 from pairmill.run.merge import Merged, merge
@@ -109,7 +109,7 @@ def _note(parts: Path) -> dict[str, str]:
 
 
 def _digest(*folders: Path) -> str:
-    """Return a hash of what run folders hold: their shards, and what became of their chunks."""
+    """Return a hash of run folders' content: their shards, and the outcome of their chunks."""
     content = hashlib.sha256()
     for folder in folders:
         found = read_manifest(folder / "manifest.json")
@@ -174,7 +174,7 @@ def merge_in_store(
         url: Of the place.
         parts: A local folder for copies of the parts.
         output: A local folder for the merged run.
-        tell: Told in a line what is fetched, or waited for.
+        tell: Receives a line about each download and each wait.
 
     Raises:
         FolderError: The place was changed since it was merged, and the parts have more; or they

@@ -213,7 +213,7 @@ class PartEnd:
         exit_code: As of a run.
         reason: Where it is not 0.
         cap: Setting that ended it; "" where none did.
-        warning: What is wrong with its pairs.
+        warning: Fault of its pairs; "" if none.
         is_locked: Another process is still at work on it.
     """
 

@@ -1,4 +1,4 @@
-"""Whether a run lives, and what it is doing: for probes and for people."""
+"""Health of a run: liveness, and its present activity, for probes and for people."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ class Telemetry:
         version: pairmill's.
 
     Attributes:
-        patience_s: How long it may take at the end to send what is left.
+        patience_s: Maximum seconds to send the remaining data at the end.
     """
 
     patience_s = 10.0
@@ -111,7 +111,7 @@ class Telemetry:
         self._exporters: list[Any] = []
 
     async def __call__(self, view: RunView) -> None:
-        """Export until cancelled, then send what is left."""
+        """Export until cancelled, then send the remaining data."""
         watch = _LibraryLog(view)
         with watch:
             resource = self._resource(view)
@@ -132,7 +132,7 @@ class Telemetry:
                 await self._close([each for each in (traces, metrics) if each is not None])
 
     async def _close(self, providers: list[TracerProvider | MeterProvider]) -> None:
-        """Send what is left; a collector that does not answer is let go after some seconds."""
+        """Send the remaining data; give up on a collector that does not answer within seconds."""
         ends = [threading.Thread(target=each.shutdown, daemon=True) for each in providers]
         for end in ends:
             end.start()

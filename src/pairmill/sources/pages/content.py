@@ -1,4 +1,4 @@
-"""Finds the article in a page: removes what is around it, then what is within it.
+"""Finds the article in a page: removes parts around it, then foreign parts within it.
 
 Steps: drop elements with typical names (navigation, shares, comments ...) unless they contain most
 of the page; choose the container by the page's markup or the position of its paragraphs; drop the
@@ -329,7 +329,7 @@ def _with_other_parts(chosen: Node, marked: list[Node]) -> Node:
 
 
 def _has_titles(above: Node, chosen: Node) -> bool:
-    """Return whether another part of an element has a title of its own: it is another text."""
+    """Return whether another part of an element has its own title, and so is a separate text."""
     return any(
         isinstance(kid, Node) and not _is_below(chosen, kid) and kid.find("h1", "article")
         for kid in above.kids

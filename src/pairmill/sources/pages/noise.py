@@ -75,7 +75,7 @@ STRONG = _words(
     lang-switch copyright gallery-?(?:nav|thumbs) slideshow-?nav
     """
 )
-"""Names of what is never part of an article."""
+"""Class names of elements that are never part of an article."""
 
 READ_MORE = _words("read-?more readmore")
 """Names of a button, or of the rest of the text that it shows."""
@@ -93,7 +93,7 @@ WEAK = _words(
     continue-?reading back-?to-?top rss donate app-?store jobs? teaser-?list
     """
 )
-"""Names of what mostly is none of it."""
+"""Class names of elements that are mostly not part of an article."""
 
 COMMENTS = re.compile(r"comment|kommentar|disqus|respond|discussion")
 
@@ -120,7 +120,7 @@ KEEP = _anywhere(
     aside-(?:note|tip|caution|warning) starlight-aside code live-?(?:blog|ticker|match)
     """
 )
-"""Names of what stays whatever else it is called."""
+"""Class names of elements that are kept whatever their other names."""
 
 ASIDE = _anywhere(
     r"""
@@ -146,7 +146,7 @@ TEASER_BOX = _words("[a-z]*teasers?(?:-?(?:box|item|list|text|padding|wrapper|co
 PICTURE_BOX = _words(
     "(?:top|lead|main|article|news|post)?-?(?:image|img|photo|foto|picture|bild)s?(?:-?(?:top|box|wrap(?:per)?|container|left|right|holder))?"
 )
-"""Names of what holds a picture and what it shows."""
+"""Class names of figures: a picture with its caption."""
 
 TEXT_SECTION = re.compile(r"(?:^|\s)(?:sect(?:ion|\d)|chapter|article|appendix|preface)(?:\s|$)")
 
@@ -381,7 +381,7 @@ CAPTION = _words(
     caption(?:-?text)? bild-?(?:unterschrift|text|legende) legende? img-?text pie-?(?:de-?)?foto
     """.replace("?-?\n    caption", "?-?caption")
 )
-"""Names of what a picture shows."""
+"""Class names of captions."""
 
 NUMBERED = re.compile(
     r"\W*(?:(?:fig(?:ure|\.)?|abb(?:ildung|\.)?|table|tab\.|listing|image|図|图)\s*\d"

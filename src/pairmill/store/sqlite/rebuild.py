@@ -83,7 +83,7 @@ class Rebuilt:
         pairs: Rows that are in the shards.
         units: Units that count as finished.
         answers: Bought answers that could be read out of the old ledger.
-        unnamed: Pairs whose unit cannot be named: begun under settings that nobody noted.
+        unnamed: Pairs whose unit cannot be identified: made under settings that were not recorded.
         doubles: Lines taken out because their unit, or reject, is in an earlier place.
         is_kept: The old ledger is beside the new one.
         damaged: Published shards with lines that are no rows, as plain lines for people.

@@ -1,4 +1,4 @@
-"""Reads what is still readable in a damaged ledger: above all the answers, which cost money."""
+"""Reads the readable rows of a damaged ledger, above all answers, which cost money."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def forget_sends(connection: sqlite3.Connection, units: str) -> None:
 def sends_of(
     connection: sqlite3.Connection, chunk_ids: Sequence[str]
 ) -> dict[str, dict[str, BilledSend]]:
-    """Return the sends of some chunks: chunk id to call id to what is known of it.
+    """Return the sends of some chunks: chunk id to call id to its record.
 
     Raises:
         ValueError: A line is damaged.

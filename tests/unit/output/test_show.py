@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairmill.errors import FolderError
-from pairmill.output import sample
-from pairmill.output.sample import Reservoir, random_rows
+from pairmill.output import show
+from pairmill.output.show import Reservoir, random_rows
 from pairmill.store.superseded import SupersededLog
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def test_an_open_shard_that_vanishes_is_no_error(
     row: Callable[..., Any], run_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = run_folder([row(0)])
-    monkeypatch.setattr(sample, "open_shards", lambda folder: [folder / "gone.jsonl"])
+    monkeypatch.setattr(show, "open_shards", lambda folder: [folder / "gone.jsonl"])
     assert len(random_rows(folder, 3, 0)) == 1
 
 
