@@ -387,7 +387,7 @@ class RateControl:
             elif self.spell.since is not None and not is_blocked:
                 self._end_spell(now, self.spell.since)
             share = self.dependence.on_cut(now)
-            if share:
+            if share and not self._is_minute:
                 self.noise.learn(share)
                 self._release(now)
             else:
