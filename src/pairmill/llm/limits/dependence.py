@@ -85,7 +85,7 @@ class DependenceTest:
             self._at = now
 
     def _by_rate(self, share: float) -> float:
-        """Log likelihood ratio of a share that is refused over a rate that is taken."""
+        """Return the log likelihood ratio of a share that is refused over a rate that is taken."""
         rate = sum(run.taken for run in self._runs) / sum(run.seconds for run in self._runs)
         refused = min(1.0 - _LOWEST, max(1.0 - _HIGHEST, share))
         ratio = 0.0
@@ -96,7 +96,7 @@ class DependenceTest:
         return ratio
 
     def _by_first(self, share: float) -> float:
-        """The same by the first calls after pauses."""
+        """Return the same ratio for the first calls after pauses alone."""
         refused = min(1.0 - _LOWEST, max(1.0 - _HIGHEST, share))
         hits = sum(run.first_refused for run in self._runs)
         misses = sum(run.first for run in self._runs) - hits
