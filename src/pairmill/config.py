@@ -99,17 +99,21 @@ class RequestSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     body: dict[str, Any] = {}
-    """Fields of the JSON body; they override those of pairmill."""
+    """Fields of the JSON body; they override those of pairmill. ``${NAME}`` as in headers."""
     headers: dict[str, str] = {}
     """Headers; ``${NAME}`` is replaced by an environment variable, to keep secrets out of here."""
     query: dict[str, str] = {}
-    """Query parameters, such as ``api-version``."""
+    """Query parameters, such as ``api-version``. ``${NAME}`` as in headers."""
 
     @model_validator(mode="after")
     def _leaves_ours_alone(self) -> RequestSettings:
         for name, setting in _OWN_FIELDS.items():
             if name in self.body:
                 msg = f"body.{name}: is set by pairmill; {setting}"
+                raise ValueError(msg)
+        for name, value in self.query.items():
+            if SECRET_HEADER.search(name) and "${" not in value:
+                msg = f"query.{name}: put the secret into the environment and write ${{NAME}}"
                 raise ValueError(msg)
         for name, value in self.headers.items():
             if SECRET_HEADER.search(name) and "${" not in value:

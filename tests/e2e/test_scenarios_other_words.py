@@ -86,6 +86,13 @@ def gone(name: str, status: int, body: Any, says: str) -> Case:
         "Guthaben",
     ),
     gone(
+        "korean",
+        403,
+        {"error": {"message": "\ud06c\ub808\ub527\uc774 \ubd80\uc871\ud569\ub2c8\ub2e4"}},
+        "403",
+    ),
+    gone("in words", 429, {"detail": "You hit your limit. It resets in 5h 12m."}, "wait until"),
+    gone(
         "nested",
         429,
         {
@@ -174,6 +181,9 @@ FLAT = '[{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Not permit
         parameter="response_format",
     ),
     learned("501", 501, error("Not Implemented"), parameter="response_format"),
+    learned("503", 503, error("guided decoding is not available"), parameter="response_format"),
+    learned("500", 500, error("temperature is not implemented"), parameter="temperature"),
+    learned("409", 409, error("`temperature` conflicts"), parameter="temperature"),
     learned(
         "strict",
         400,
@@ -227,6 +237,7 @@ def drafted(name: str, content: str) -> Case:
         f"<|channel|>commentary<|message|>{DRAFT}<|end|><|start|>assistant"
         "<|channel|>final <|constrain|>json<|message|>${answer}",
     ),
+    drafted("thought behind", "${answer}\n<think>Was it well? ${draft}</think>"),
     drafted(
         "trailing note",
         f"<think>{DRAFT}</think>${{answer}}\n\nI hope that this helps {{at least a little}}.",
@@ -247,6 +258,15 @@ MESSAGE = "choices.0.message"
 @cases(
     elsewhere("text", set={"choices.0.text": "${answer}"}, drop=(MESSAGE,)),
     elsewhere("parts", set={f"{MESSAGE}.content": [{"type": "output_text", "text": "${answer}"}]}),
+    elsewhere("part value", set={f"{MESSAGE}.content": [{"text": {"value": "${answer}"}}]}),
+    elsewhere(
+        "custom call",
+        set={
+            f"{MESSAGE}.content": None,
+            f"{MESSAGE}.tool_calls": [{"type": "custom", "custom": {"input": "${answer}"}}],
+        },
+    ),
+    elsewhere("message text", set={MESSAGE: "${answer}"}),
     elsewhere("quoted", set={f"{MESSAGE}.content": "${answer_json}"}),
     elsewhere("usage text", set={"usage": {"prompt_tokens": "12", "completion_tokens": "7"}}),
     elsewhere(
@@ -266,8 +286,11 @@ def test_an_answer_is_found(case: Case, tmp_path: Path) -> None:
     check(case, tmp_path)
 
 
+FINISH, TEXT = "choices.0.finish_reason", f"{MESSAGE}.content"
+
+
 def later(name: str, code: tuple[int, ...], says: str, reply: Reply, **more: Any) -> Case:
-    return Case(name, code, 8, says=(says,), refused=80, corpus=90, bills=2, settings=SHORT,
+    return Case(name, code, 5, says=(says,), refused=80, corpus=90, bills=2, settings=SHORT,
         told=told(reply, When(after=12)), **more)  # fmt: skip
 
 
@@ -286,6 +309,10 @@ def later(name: str, code: tuple[int, ...], says: str, reply: Reply, **more: Any
         "base_url",
         Reply(status=302, headers={"location": "https://elsewhere.invalid/login"}, body=""),
     ),
+    later(
+        "all filtered", (75,), "withheld", Reply(status=400, body=error("content filter: withheld"))
+    ),
+    later("broken off", (75,), "broke the answer off", Reply(set={FINISH: "error", TEXT: ""})),
     later("no choices", (75,), "no choice", Reply(body={"id": "x", "choices": []}, billed=False)),
     later(
         "a day",
@@ -307,6 +334,7 @@ def odd(name: str, sends: int, **reply: Any) -> Case:
 
 @cases(
     odd("501", 8, status=501, body=error("cannot do that")),
+    odd("451", 8, status=451, body=""),
     odd(
         "withheld",
         1,

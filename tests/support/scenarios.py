@@ -24,7 +24,7 @@ __all__ = ["CHUNKS", "Case", "Outcome", "cases", "check", "play", "play_again"]
 
 CHUNKS = 26
 """Chunks of the corpus: one an article, so that one breaker or another has something to count."""
-_LIMIT_S = 75.0
+_LIMIT_S = 110.0
 _SEED = 3
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from pairmill.errors import Kind, ProviderError
@@ -20,7 +21,10 @@ from pairmill.llm.masking import plain
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["classify", "classify_empty", "is_about_money"]
+__all__ = ["FAILED", "classify", "classify_empty", "is_about_money"]
+
+FAILED = "error"
+"""Finish reason of an answer that the server broke off."""
 
 _NAMES: dict[str, Kind] = {
     # OpenAI and those who copy its codes (Azure, Groq, Together, DeepSeek, llmock ...)
@@ -102,16 +106,17 @@ _STATUSES: dict[int, Kind] = {
     409: Kind.OVERLOAD,
     410: Kind.CONFIG,
     413: Kind.CHUNK,
+    421: Kind.OVERLOAD,  # the wrong one of several servers behind one address
     424: Kind.OVERLOAD,  # TGI: the generation failed
     425: Kind.OVERLOAD,
     429: Kind.RATE,
-    451: Kind.CHUNK,
     498: Kind.OVERLOAD,  # Groq: no capacity in the flex tier
     499: Kind.LOST,
     501: Kind.REFUSED,  # what was asked for is not there, now or later
     504: Kind.TIMEOUT,  # a proxy gave up waiting for the model
     520: Kind.LOST,  # Cloudflare: the reply was cut or empty
     524: Kind.TIMEOUT,
+    598: Kind.TIMEOUT,
 }
 _FIRST_FAILURE, _FIRST_5XX = 400, 500
 _UNKNOWN = 0  # of an error inside a success that names no status
@@ -134,13 +139,15 @@ def _sign(kind: Kind, statuses: Iterable[int], text: str, reason: str = "") -> _
 _REFUSED = (400, 403, 404, 412, 422)
 _ANY_4XX = range(400, 500)
 _RATE_WORDS = (
-    r"rate[ -]?limit|too many requests|resource_exhausted|requests? per (?:second|minute)"
-    r"|tokens? per (?:second|minute)|per[ -]min|\b(?:RPM|TPM|QPS|QPM)\b|concurren|速率|频率|并发"
+    r"rate[ -]?limit|too many requests|resource_exhausted"
+    r"|(?:requests?|tokens?|calls?) ?(?:per|/|a) ?(?:sec|min)|per[ -]min"
+    r"|(?<![a-z])(?:RPM|TPM|QPS|QPM)(?![a-z])|concurren|速率|频率|并发|每分钟|每秒"
 )
 _LONG_SPAN = (
     r"(?:requests?|tokens?|calls?|images?|units?) ?(?:per|/|a) ?(?:day|week|month|year)\b"
-    r"|\b(?:RPD|TPD)\b|daily (?:\w+ ){0,3}(?:limit|quota|allocation|allowance)|per ?day\b|ByDay\b"
-    r"|per 86400 ?s|for this (?:month|billing)|billing (?:cycle|period)|每日|每天|本月"
+    r"|\b(?:RPD|TPD)\b|per ?day\b|ByDay\b|per 86400 ?s|for this (?:month|billing)"
+    r"|(?:daily|weekly|monthly) (?:\w+ ){0,3}(?:limit|quota|cap\b|allocation|allowance)"
+    r"|billing (?:cycle|period)|每日|每天|今日|当日|每周|每月|本月|小时的使用上限"
 )
 _SPENT = (
     r"(?:exhausted|depleted|used up|expired|ran out|run out|empty|ended|spent|reached|exceeded)"
@@ -160,26 +167,31 @@ _MONEY_GONE = (
     + _SPENT
     + r"|(?:billing|spend(?:ing)?|budget|cost|monthly|usage) (?:hard |soft |usage )?"
     r"(?:limits?|cap|quota)\b(?!s? to)|(?:spend|budget|cost) cap\b"
+    r"|(?:run|ran) out of (?:\w+ ){0,3}(?:credits?|funds)"
     r"|budget (?:has been |was |is )?(?:exceed|exhaust|spent|used up|reached)"
     r"|over (?:your |the )?budget|(?:inference|usage|spending) limit .{0,80}\bpaused"
+    r"|\bspend (?:\w+ ){0,4}reached|total (?:request|token|usage)s? limit"
+    r"|(?:key|usage|spend(?:ing)?) limit (?:has been |was |is )?(?:exceeded|reached|hit)"
+    r"|billing (?:must be|is not|is) (?:enabled|disabled|activated)|(?:enable|set up) billing"
     r"|payment (?:is )?(?:required|overdue|failed|past due)|payment method|credit card"
     r"|overdue (?:payment|bill|balance)|trial key"
     r"|(?:account|billing|organi[sz]ation|workspace).{0,40}(?:suspend|overdue|arrear|past due"
     r"|not active|inactive|good standing|disabled|deactivated|frozen|locked)"
+    r"|(?:plan|subscription) (?:\w+ ){0,3}(?:expired|ended|inactive|not active)"
     r"|arrear|top[- ]?up|recharge|(?:add|deposit|purchase|buy) (?:more )?(?:credits?|funds)"
-    r"|quota will be replenished|"
-    + _LONG_SPAN
-    + r"|欠费|余额不足|余额不够|充值|额度.{0,6}(?:用完|用尽|不足|耗尽)|资源包"
-    r"|账户.{0,8}(?:冻结|停用)|guthaben|cr[ée]dits? (?:insuffisant|[ée]puis)"
-    r"|solde insuffisant|saldo (?:insuf|agotad|esaurit)"
-    r"|残高|クレジット|잔액|недостаточно средств"
+    r"|quota will be replenished|" + _LONG_SPAN + r"|欠费|充值|资源包|账户.{0,8}(?:冻结|停用)"
+    r"|(?:余额|额度|配额|限额|费用).{0,6}(?:用完|用尽|不足|不够|耗尽|失败|上限|限额|超)"
+    r"|guthaben|kontingent|cr[ée]dits? (?:insuffisant|[ée]puis)|solde (?:\w+ )?insuffisant"
+    r"|saldo (?:insuf|agotad|esaurit)|fondos insuficientes"
+    r"|残高|クレジット|잔액|크레딧|недостаточно (?:средств|баланс)|закончил\w* (?:деньги|средства)"
 )
 _ABOUT_QUOTA = r"\bquota\b"
 _TEXTS = (
     _sign(
         Kind.CHUNK,
         (*_REFUSED, 451, 500),
-        r"content (?:filter|management policy|policy)|moderation|flagged|safety system"
+        r"content (?:filter|management policy|policy|exists risk)|moderation|flagged|safety system"
+        r"|considered high risk|usage polic|不安全"
         r"|inappropriate content|敏感|违规|内容安全|sensitive (?:content|words?)",
         "content_filter",
     ),
@@ -192,7 +204,8 @@ _TEXTS = (
         r"|context[ _](?:length|size|window)"
         r"|input is too (?:large|long)|reduce the length|must have less than \d+ tokens"
         r"|inputs? tokens? \+ max_new_tokens|exceeds the maximum number of tokens"
-        r"|longer than the (?:maximum )?model"
+        r"|longer than the (?:maximum )?model|model(?:'s)? (?:token|context) limit|max_seq_len"
+        r"|input length should be|inputs?`? tokens? \+ `?max_new_tokens|超长|长度超|过长"
         r"|(?:input|prompt|message|sequence|request)s?(?: tokens?| length| size| token count){1,2}"
         r" (?:of )?(?:\(?[\d,]+\)? )?(?:tokens? )?(?:is |are )?"
         r"(?:exceed|above|over|too|beyond|greater)"
@@ -208,21 +221,33 @@ _TEXTS = (
     _sign(
         Kind.AUTH,
         _ANY_4XX,
-        r"(?:api|access|auth(?:entication)?)[ _-]?(?:key|token) .{0,20}(?:not valid|expired"
-        r"|is invalid|incorrect|disabled|revoked|not found)"
+        r"(?:api|access|auth(?:entication)?|security)[ _-]?(?:key|token) .{0,40}(?:not valid"
+        r"|invalid|expired|incorrect|disabled|revoked|not found|leaked|blocked|deleted)"
         r"|(?:invalid|incorrect|expired|missing|no) (?:api|access)[ _-]?(?:key|token)"
-        r"|unauthori[sz]ed|not authenticated|authentication",
+        r"|unauthori[sz]ed|not authenticated|authentication|\bjwt\b"
+        r"|(?:密钥|令牌|api ?key).{0,8}(?:无效|错误|过期|失效|不存在)"
+        r"|无效的?(?:密钥|令牌|api ?key)",
+    ),
+    _sign(
+        Kind.AUTH,
+        (401, 403),
+        r"(?:not|n't) authori[sz]ed|unregistered callers|auth(?:entication)? credentials"
+        r"|(?:invalid|expired|revoked|missing) (?:\w+ )?(?:token|credentials?)"
+        r"|\b(?:ip|address)\b.{0,40}(?:allow|white) ?-?list",
     ),
     _sign(
         Kind.RATE,
         (400, 403, 503),
-        r"rate limit|too many requests|resource_exhausted|per (?:second|minute)\b",
+        r"rate limit|too many requests|resource_exhausted|per (?:second|minute)\b"
+        r"|\b(?:qps|qpm|rpm|tpm) (?:\w+ )?limit",
     ),
     _sign(
         Kind.OVERLOAD,  # it passes
         (400, 403, 404, 409, 412, 422),
-        r"model (?:\S+ )?(?:is |was )?(?:currently |still )?(?:loading|restarting|starting|warming)"
-        r"|loading (?:the )?model|server (?:is )?(?:busy|overloaded|starting|restarting|not ready)"
+        r"model (?:\S+ )?(?:is |was )?(?:currently |still )?"
+        r"(?:loading(?! (?:was|failed|error))|restarting|starting|warming)"
+        r"|loading (?:the )?model|(?:server|system|service|engine) (?:is )?(?:currently |too )*"
+        r"(?:busy|overloaded|starting|restarting|not ready)"
         r"|temporarily unavailable|no (?:healthy|available) (?:deployment|upstream|worker|backend)",
     ),
     _sign(
@@ -238,8 +263,20 @@ _TEXTS = (
     _sign(Kind.FOREIGN, (400, 404, 405), r"unexpected endpoint or method"),  # LM Studio
     _sign(
         Kind.CONFIG,
+        (*_REFUSED, 451),
+        r"(?:country|region|location|territory)\b.{0,40}(?:not|un)[ -]?(?:support|avail|allow)"
+        r"|(?:not|un)[ -]?(?:supported|available|allowed) in (?:your|this)"
+        r" (?:country|region|location)"
+        r"|地区.{0,12}(?:不支持|不可用|限制)|模型.{0,16}(?:不存在|未开通|不可用|下线)",
+    ),
+    _sign(
+        Kind.CONFIG,
         _REFUSED,
-        r"model .{0,80}(?:not found|does ?n[o']t exist|not available|no longer available"
+        r"model .{0,80}(?:not found|(?:does ?n[o']t|not) exist|not available|no longer available"
+        r"|has not been activated|identifier is invalid)"
+        r"|(?:no|not have|n't have) access to (?:the |this )?(?:\w+ )?model|not a chat model"
+        r"|must be verified to use|not activated the model|on-demand throughput"
+        r"|not work with the specified model|model .{0,80}(?:retired|end of life"
         r"|decommissioned|deprecated)|unknown model|no such model|not a valid model|invalid model"
         r"|unsupported (?:parameter|value)|unknown (?:name|parameter|field)|unrecognized"
         r"|extra (?:inputs|fields) (?:are )?not permitted|does not support|not supported"
@@ -279,12 +316,13 @@ def classify(
     message = plain(facts.message, secrets)
     if status in _ADVICE:
         message = f"{message}: {_ADVICE[status]}" if message else _ADVICE[status]
+    named = f"HTTP {status}" if message else _named(status)
     message = message or "no reason given"
-    wait = retry_after_s(headers, {"error": facts.error or facts.message}, now_wall=now)
+    wait = retry_after_s(headers, {"error": facts.error}, now_wall=now, said=facts.message)
     until = _until(now + wait.seconds) if wait and wait.seconds > _LONG_S else ""
     return ProviderError(
         kind,
-        f"{message} (HTTP {status}){until}",
+        f"{message} ({named}){until}",
         status=status,
         code=plain(code, secrets, 80) if code else None,
         reason=reason,
@@ -308,6 +346,25 @@ def _until(moment: float) -> str:
     return time.strftime("; it asks to wait until %Y-%m-%d %H:%M UTC", time.gmtime(moment))
 
 
+def _named(status: int) -> str:
+    """Return a status with what it means, for a reply that says nothing itself."""
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = _PROXY_STATUSES.get(status, "")
+    return f"HTTP {status} {phrase}".rstrip()
+
+
+_PROXY_STATUSES = {  # Cloudflare's, and nginx's 499
+    499: "the client closed the request",
+    520: "an odd reply of the server behind the proxy",
+    521: "the server behind the proxy is down",
+    522: "the server behind the proxy does not connect",
+    523: "the server behind the proxy is unreachable",
+    525: "no TLS between the proxy and the server",
+    526: "an untrusted certificate behind the proxy",
+    530: "the proxy does not find the server",
+}
 _LONG_S = 600.0
 _ADVICE = {
     303: "the answer takes longer than the server keeps a call open, and is left at another"
@@ -413,7 +470,8 @@ def _shape(body: Any) -> str:
     """Return whose API a reply belongs to, judged by its fields."""
     if not isinstance(body, dict):
         return "another interface"
-    return next((name for field, name in _SHAPES.items() if field in body), "another interface")
+    fields = {name for name, value in body.items() if name != "message" or isinstance(value, dict)}
+    return next((name for field, name in _SHAPES.items() if field in fields), "another interface")
 
 
 _BY_FINISH: dict[str, tuple[Kind, str, str]] = {
@@ -427,6 +485,7 @@ _BY_FINISH: dict[str, tuple[Kind, str, str]] = {
         "length",
         "thinking took all tokens before an answer; set reasoning: off, or more answer_tokens",
     ),
+    FAILED: (Kind.LOST, "failed", "the server broke the answer off"),
 }
 
 

@@ -173,7 +173,7 @@ class Client:
                 await self._clock.sleep(wait_s)
 
     def _left_s(self, history: History, failed_at: float, wait_s: float, *, asked: bool) -> float:
-        """Seconds until the next try has to begin; inf if it may wait for ever."""
+        """Return seconds until the next try has to begin; inf if it may wait for ever."""
         if math.isinf(self._policy.max_spent_s):
             return math.inf
         left_s = self._policy.max_spent_s - history.spent_s + wait_s * asked

@@ -41,7 +41,7 @@ _BAD_ANSWERS = 2  # attempts in a mode before it counts as not working
 _MOST_FORMS = 5  # ways to limit thinking that are tried before a run starts
 _SERVER_ERROR = 500
 _BAD_GATEWAY, _MOST_BAD_GATEWAY = 502, 4  # sends for each way of asking
-_NOT_FOUND = 404
+_NOT_FOUND, _UNAVAILABLE = 404, 503
 _WORTH_SAYING = ("system", "temperature", "top_p", "seed", "service_tier")
 _UNUSABLE = frozenset({"empty", "refusal", "json_validate_failed"})
 _MODES = (Mode.JSON_SCHEMA, Mode.JSON_OBJECT, Mode.PROMPT)
@@ -63,6 +63,8 @@ class ProbePolicy(RetryPolicy):
             return GiveUp("an internal error, again")
         if error.status == _BAD_GATEWAY and history.failures + 1 >= _MOST_BAD_GATEWAY:
             return GiveUp("the server behind the gateway fails, again")
+        if _fails_at_the_format(error) and history.failures:
+            return GiveUp("structured output fails, again")
         if error.kind is Kind.FOREIGN:
             return GiveUp("no other reply is to be expected there")
         return RetryPolicy.decide(self, error, history, random, alone=alone)
@@ -281,7 +283,7 @@ class _Probe:
         if error.kind is Kind.BADOUT and error.code in _UNUSABLE:
             self._is_reached = True
             return False
-        if error.status in {_SERVER_ERROR, _BAD_GATEWAY}:
+        if error.status in {_SERVER_ERROR, _BAD_GATEWAY} or _fails_at_the_format(error):
             return True
         if not _may_be_the_mode(error):
             raise error
@@ -363,6 +365,11 @@ def _may_be_the_mode(error: ProviderError) -> bool:
 
 def _names_the_format(error: ProviderError) -> bool:
     return isinstance(error.refusal, Refusal) and error.refusal.is_about_format
+
+
+def _fails_at_the_format(error: ProviderError) -> bool:
+    """Return True if a server says that what it needs for structured output is not there."""
+    return error.status == _UNAVAILABLE and _names_the_format(error)
 
 
 def _as_settings(error: ProviderError) -> ProviderError:

@@ -191,7 +191,7 @@ def _weekdays(text: str) -> frozenset[int]:
 
 
 def _tiers(value: Any, price: Price, where: str) -> tuple[tuple[str, Price], ...]:
-    """Each tier's own price: a factor of the usual one, or amounts."""
+    """Return each tier's own price: a factor of the standard price, or amounts."""
     if value is None:
         return ()
     if not isinstance(value, dict):
@@ -253,20 +253,14 @@ def _litellm(data: Mapping[str, Any]) -> Iterator[tuple[str, Price]]:
 
 
 def _of_litellm(line: Mapping[str, Any]) -> Price | None:
-    usual = _litellm_amounts(line, "")
-    steps = [
-        step
-        for step in line.get("tiered_pricing") or ()
-        if isinstance(step, dict) and isinstance(step.get("range"), list) and step["range"]
-    ]
+    steps = _litellm_steps(line)
+    usual = _litellm_amounts(line, "") or steps.pop(min(steps, default=0), None)
     bands = _litellm_bands(line)
-    if steps and usual is None:
-        first, *others = sorted(steps, key=lambda step: _number(step["range"][0]) or 0)
-        usual = _litellm_amounts(first, "")
-        for step in others:
-            found, above = _litellm_amounts(step, ""), _number(step["range"][0])
-            if found and above is not None:
-                bands.append(Band(int(above), found.input, found.cached, None, found.output))
+    bands += [
+        Band(above, step.input, step.cached, None, step.output)
+        for above, step in steps.items()
+        if above
+    ]
     if usual is None:
         return None
     price = replace(
@@ -295,6 +289,19 @@ def _litellm_amounts(line: Mapping[str, Any], ending: str) -> Price | None:
         _per_token(line.get(f"cache_creation_input_token_cost{ending}")),
         _per_token(line.get(f"output_cost_per_reasoning_token{ending}")),
     )
+
+
+def _litellm_steps(line: Mapping[str, Any]) -> dict[int, Price]:
+    """Return prices by the length of the prompt from which they hold (Qwen's)."""
+    found: dict[int, Price] = {}
+    listed = line.get("tiered_pricing")
+    for step in listed if isinstance(listed, list) else ():
+        span = step.get("range") if isinstance(step, dict) else None
+        above = _number(span[0]) if isinstance(span, list) and span else None
+        price = _litellm_amounts(step, "") if above is not None else None
+        if above is not None and price is not None:
+            found[int(above)] = price
+    return found
 
 
 def _litellm_bands(line: Mapping[str, Any]) -> list[Band]:

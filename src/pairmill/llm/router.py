@@ -174,7 +174,7 @@ class Router:
         return read_hint(headers, now_wall=self.clock.time(), dialect=route.dialect)
 
     def constant_tokens(self, request: Request) -> tuple[int, int]:
-        """Tokens that what is the same in all requests of a kind has: at least, and at most.
+        """Return the least and the most tokens of the constant part of all requests of a kind.
 
         The latter is for caches of prompts, and holds by average, not in the worst case.
         """
@@ -203,7 +203,7 @@ class Router:
         self._prices.clear()
 
     def _route(self, model: str) -> frozenset[str]:
-        """Names of the pools that may answer requests for a model."""
+        """Return the names of the pools that may answer requests for a model."""
         return self._usual if model == self._model else self._by_model.get(model, self._usual)
 
     def price(self, model: str, pool: Pool) -> Price | None:

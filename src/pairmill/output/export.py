@@ -275,7 +275,7 @@ class _Pass:
                     yield row
 
     def _unfit(self, row: Row) -> str | None:
-        """Why a row is out, whatever its figures: by its article, a person's word, or its task."""
+        """Return why a row is excluded whatever its figures: its article, a mark, or its task."""
         if self._marks.is_superseded(row):
             return "superseded"
         mark = self._marks.of(row["id"])

@@ -109,7 +109,7 @@ def counted(counts: RunCounts) -> dict[str, Any]:
 
 
 def read_sums(folder: RunFolder) -> tuple[Totals, RunCounts]:
-    """All sums and counts of a run; if there is no ledger, those sums that the manifest has.
+    """Return all sums and counts of a run; without a ledger, those in the manifest.
 
     Raises:
         FolderError: The ledger cannot be read.

@@ -138,7 +138,7 @@ class Origins:
 
     @property
     def licenses(self) -> dict[str, int]:
-        """Rows of each licence of their documents, the usual first."""
+        """Return licence to number of rows, the most frequent first."""
         return dict(self._licenses.most_common())
 
     def _licences(self) -> str:

@@ -153,7 +153,7 @@ class SourceSketches:
         return leaked
 
     def _owners_of_runs(self) -> tuple[dict[int, str], dict[int, list[str]]]:
-        """Each run's first document in the order of their ids, and some of its other ones."""
+        """Return each run's first document in the order of ids, and some of its other documents."""
         first: dict[int, str] = {}
         others: dict[int, list[str]] = {}
         for document, runs in self._all():

@@ -90,7 +90,7 @@ def open_shards(folder: Path, kind: str = "train") -> list[Path]:
 
 
 def complete_lines(shard: Path) -> Iterator[ShardLine]:
-    """Every line that ends in a newline; a torn tail is left out.
+    """Yield every line that ends in a newline; a torn tail is left out.
 
     Raises:
         FolderError: The shard cannot be read.
@@ -144,7 +144,7 @@ def turns_of(row: Row) -> list[tuple[str, str]]:
 
 
 def exchanges_of(row: Row) -> list[tuple[str, str]]:
-    """Each request with its reply, in order; for plain text one reply to an empty request."""
+    """Return each request with its reply, in order; plain text is a reply to an empty request."""
     if not row.get("messages"):
         return [(row.get("instruction") or "", row["answer"])]
     found: list[tuple[str, str]] = []
@@ -159,7 +159,7 @@ def exchanges_of(row: Row) -> list[tuple[str, str]]:
 
 
 def said_in(row: Row) -> str:
-    """All that the assistant says in it, turns joined by blank lines."""
+    """Return all replies of the assistant, joined by blank lines."""
     if not row.get("messages"):
         return str(row["answer"])
     return "\n\n".join(said for _, said in exchanges_of(row))

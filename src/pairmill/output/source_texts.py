@@ -196,7 +196,7 @@ class CachedTexts:
             self.ids, self.state = frozenset(ids), head.get("state", "")
 
     def __iter__(self) -> Iterator[SourceText]:
-        """All texts in the order of the inputs."""
+        """Iterate over all texts in the order of the inputs."""
         return self._read({}) if self.ids else iter(())
 
     def _read(self, head: dict[str, str]) -> Iterator[SourceText]:

@@ -135,6 +135,8 @@ def read(text: str, model: type[Answer], *, cut: bool = False) -> ParsedAnswer[A
     found = _last_valid(_unwrap(answer), model, cut=cut)
     if found.value is None and answer is not text and _spans_marks(text):
         return _last_valid(_unwrap(text), model, cut=cut)
+    if found.value is None and answer is not text:
+        return _last_valid(_before_thoughts(text), model, cut=False)
     return found
 
 
@@ -169,13 +171,16 @@ def _validate(data: Any, model: type[Answer], faults: tuple[Fault, ...]) -> Pars
 
 
 def _inside(data: Any, items: str | None) -> Iterator[dict[str, Any]]:
-    """Yield alternative readings of an object: the value that it wraps, and JSON in its strings.
+    """Yield alternative readings of a value: the object that it wraps, and JSON in its strings.
 
     Models wrap an answer in the schema's name, in ``arguments`` or ``properties``, and write lists
     as strings.
     """
     if not isinstance(data, dict):
         return
+    wrapped = data.get(items) if items else None
+    if isinstance(wrapped, list) and len(wrapped) == 1:  # a list of one call: see `_read_part`
+        yield from _inside(wrapped[0], items)
     listed = _decoded(data.get(items)) if items else None
     if isinstance(listed, list):
         unpacked = [_decoded(item) for item in listed]
@@ -278,9 +283,21 @@ def _behind_thoughts(text: str) -> str | None:
     return answer
 
 
+def _before_thoughts(text: str) -> str:
+    """Return the answer that a text begins with, if all that follows it is a thought; else ""."""
+    start = _THOUGHT_START.search(text)
+    before = text[: start.start()] if start else ""
+    wholes, tail = _values(before)
+    return before if len(wholes) == 1 and not tail and _unfenced(before)[:1] in {"{", "["} else ""
+
+
+def _unfenced(text: str) -> str:
+    return text.lstrip().removeprefix("```json").lstrip("` \n")
+
+
 def _spans_marks(text: str) -> bool:
     """Return whether a text is one JSON value whose strings quote a mark."""
-    body = text.lstrip().removeprefix("```json").lstrip("` \n")
+    body = _unfenced(text)
     if body[:1] not in {"{", "["}:
         return False
     whole, was_cut = _complete_part(body)

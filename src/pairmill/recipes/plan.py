@@ -465,7 +465,15 @@ def _fitting(what: str, traits: frozenset[str] | None) -> Weights:
 def _shares(chunk_id: str, seed: int, name: str, count: int) -> tuple[float, ...]:
     """Return numbers in [0, 1) that depend on the parts alone."""
     state = hashlib.blake2b(f"plan {seed} {chunk_id} {name}".encode(), digest_size=4 * count)
-    return tuple([value / 2**32 for value in struct.unpack(f">{count}I", state.digest())])
+    return tuple([value * _UNIT for value in _numbers_of(count).unpack(state.digest())])
+
+
+_UNIT = 2.0**-32
+
+
+@cache
+def _numbers_of(count: int) -> struct.Struct:
+    return struct.Struct(f">{count}I")
 
 
 def plan_identity(choices: PlanSettings | None) -> tuple[str, ...]:

@@ -221,11 +221,16 @@ class Suspects:
         has_answers = has_pairs or self._answers.total() > 0
         open_ = set()
         for model in dict.fromkeys(it.cause.model for it in held):
-            unknown = [it for it in held if it.cause.model == model and _is_unknown(it)]
+            unheard = [it for it in held if it.cause.model == model and not it.answers]
+            named = [it for it in unheard if it.cause.kind is Kind.CHUNK]
+            unknown = [it for it in unheard if it.cause.kind is not Kind.CHUNK]
             blamed = _blamed(unknown, has_answers=has_answers)
-            if blamed is not None and not (has_answers and await self._is_well(model)):
-                self._end(blamed.cause, len(unknown))
-                open_.update(unknown)
+            may_ask = has_answers or blamed is None
+            if blamed is None and len(named) >= _SEVERAL:
+                blamed = named[-1]
+            if blamed is not None and not (may_ask and await self._is_well(model)):
+                self._end(blamed.cause, len(unheard))
+                open_.update(unheard)
         for it in held:
             if it not in open_:
                 self._put(it.result)
@@ -236,10 +241,6 @@ class Suspects:
         advice = "; raise timeout_s" if cause.sentence == _SILENCE else ""
         line = f"{chunks} got no answer: {cause.sentence}{advice}"
         self._stop.request(line, cause.kind.meaning.exit_code)
-
-
-def _is_unknown(held: _Held) -> bool:
-    return held.cause.kind is not Kind.CHUNK and not held.answers
 
 
 def _blamed(unknown: list[_Held], *, has_answers: bool) -> _Held | None:

@@ -56,7 +56,7 @@ class SharedObject(Protocol):
     writes_per_s: float
 
     def read(self) -> tuple[bytes | None, Any]:
-        """Its content, None if it was never written; and a token for `swap`.
+        """Return the content, None if it was never written, and a token for `swap`.
 
         Raises:
             StorageError: It cannot be read now.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from operator import add
 from typing import TYPE_CHECKING, NamedTuple
 
 from pairmill.records import Usage
@@ -88,15 +89,14 @@ class ChargeSum(NamedTuple):
 
     def plus(self, other: ChargeSum) -> ChargeSum:
         """Return the sum, under the name of the first."""
-        counts = (a + b for a, b in zip(self[2:], other[2:], strict=True))
-        return ChargeSum(self.model, self.outcome, *counts)
+        return ChargeSum(self.model, self.outcome, *map(add, self[2:], other[2:]))
 
 
 class ChargeSums:
     """Charges waiting for the next commit, summed up by model and outcome."""
 
     def __init__(self) -> None:
-        self._sums: dict[tuple[str, str], ChargeSum] = {}
+        self._sums: dict[tuple[str, str], tuple[int, ...]] = {}  # a ChargeSum's counts
 
     def __bool__(self) -> bool:
         return bool(self._sums)
@@ -104,40 +104,46 @@ class ChargeSums:
     def add(self, charge: CallCharge) -> None:
         """Add one call's."""
         usage, price = charge.usage, charge.picodollars
-        prompt, answer, cached = (
-            max(0, min(count, _MOST))
-            for count in (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
-        )
+        prompt = _bounded(usage.prompt_tokens)
+        answer = _bounded(usage.completion_tokens)
+        cached = _bounded(usage.cached_tokens)
+        model = charge.model[:_NAME_CHARS].encode("utf-8", "replace").decode()
         new = price is None
-        one = ChargeSum(
-            charge.model[:_NAME_CHARS].encode("utf-8", "replace").decode(),
-            charge.outcome,
-            1,
-            prompt,
-            answer,
-            cached,
-            min(price or 0, _MOST),
-            charge.doubt_tokens,
-            charge.doubt_picodollars,
-            int(new),
-            new * prompt,
-            new * answer,
-            new * cached,
+        self._put(
+            (model, charge.outcome),
+            (
+                1,
+                prompt,
+                answer,
+                cached,
+                min(price or 0, _MOST),
+                charge.doubt_tokens,
+                charge.doubt_picodollars,
+                int(new),
+                new * prompt,
+                new * answer,
+                new * cached,
+            ),
         )
-        self.put_back((one,))
 
     def take(self) -> list[ChargeSum]:
         """Return the sums, and reset them."""
-        sums = list(self._sums.values())
+        sums = [ChargeSum(*key, *counts) for key, counts in self._sums.items()]
         self._sums = {}
         return sums
 
     def put_back(self, sums: Iterable[ChargeSum]) -> None:
         """Add sums back that could not be written."""
         for new in sums:
-            key = (new.model, new.outcome)
-            old = self._sums.get(key)
-            self._sums[key] = old.plus(new) if old else new
+            self._put((new.model, new.outcome), new[2:])
+
+    def _put(self, key: tuple[str, str], counts: tuple[int, ...]) -> None:
+        old = self._sums.get(key)
+        self._sums[key] = counts if old is None else tuple(map(add, old, counts))
+
+
+def _bounded(count: int) -> int:
+    return max(0, min(count, _MOST))
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,7 +250,7 @@ def describe(counts: RunCounts) -> list[tuple[str, str]]:
 
 
 def saved(counts: RunCounts, tokens: int, usd: float | None) -> tuple[int, float | None]:
-    """Tokens and dollars that were not spent on chunks that repeat others.
+    """Return tokens and dollars that were not spent, since chunks repeat others.
 
     Each is assumed to cost as much as the chunks that have ended.
 

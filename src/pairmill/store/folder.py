@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 _RESTORED = "restored"
-_SETTINGS_FORMAT = 1
+_FORMAT = 1  # of settings.json and manifest.json
 _HARMLESS = re.compile(  # what file systems, mounts and desktops leave by themselves
     r"lost\+found|\.DS_Store|\.gitignore|\.gitkeep|\.Trash(es|-\d+)?|\.nfs[0-9a-f]+|\.snapshots?"
     r"|\.zfs|\.fseventsd|\.Spotlight-V100|\.fuse_hidden\w+|@eaDir|#recycle|\$RECYCLE\.BIN"
@@ -167,7 +167,7 @@ def write_settings(
         StorageError: The disk refused.
     """
     document = {
-        "format": _SETTINGS_FORMAT,
+        "format": _FORMAT,
         "version": folder.version,
         "settings": dict(settings_fingerprint),
     }
@@ -223,16 +223,19 @@ def check_format(folder: RunFolder) -> None:
     """Refuse a folder that a newer version made; settings that cannot be read are no such sign.
 
     Raises:
-        FolderError: Its settings have a higher format than this version knows.
+        FolderError: Its settings have a higher format than this version knows; or its manifest, if
+            only published files are there.
     """
     try:
         found = orjson.loads(folder.settings.read_bytes())["format"]
+    except FileNotFoundError:
+        found = read_manifest(folder.manifest).get("format")
     except (OSError, orjson.JSONDecodeError, LookupError, TypeError):
         return
-    if isinstance(found, int) and found > _SETTINGS_FORMAT:
+    if isinstance(found, int) and found > _FORMAT:
         raise FolderError(
-            f"{folder.path}: made by a newer pairmill (format {found}, this one reads"
-            f" {_SETTINGS_FORMAT}); upgrade pairmill to go on"
+            f"{folder.path}: made by a newer pairmill (format {found}, this one reads {_FORMAT});"
+            " upgrade pairmill to go on"
         )
 
 

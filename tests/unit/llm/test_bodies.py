@@ -102,6 +102,11 @@ def test_what_is_broken_is_garbage(packing: str) -> None:
     assert caught.value.kind is Kind.LOST
 
 
+@pytest.mark.parametrize("packing", ["gzip", "deflate", "br", "zstd", "gzip, br"])
+def test_json_under_a_name_that_a_proxy_left_there_is_read(packing: str) -> None:
+    assert unpack(BODY, packing, 10_000) == BODY
+
+
 @pytest.mark.parametrize("packing", ["snappy", "\x1b[31m", "gzip, gzip, gzip, gzip"])
 def test_what_no_library_reads_is_named_and_a_matter_of_settings(packing: str) -> None:
     with pytest.raises(ProviderError) as caught:

@@ -272,6 +272,12 @@ def test_what_the_server_asks_us_to_wait(
     )
 
 
+def test_a_status_without_a_word_is_told_with_its_meaning() -> None:
+    assert str(named(421, b"")) == "no reason given (HTTP 421 Misdirected Request)"
+    assert "behind the proxy is down" in str(named(521, b""))
+    assert str(named(599, b"")) == "no reason given (HTTP 599)"
+
+
 def test_a_gateway_that_gave_up_may_have_cost_money() -> None:
     assert named(504, b"").maybe_paid
     assert not named(503, b"").maybe_paid
@@ -339,6 +345,27 @@ def test_no_body_breaks_it(status: int, body: Any) -> None:
         (429, {"message": "Requests rate limit exceeded for this month. Upgrade your plan"}),
         (500, {"error": {"message": "user quota is not enough, insufficient balance"}}),
         (503, {"error": {"message": "Project spend cap has been reached", "code": 503}}),
+        (400, {"error": {"message": "You have run out of GPU credits"}}),
+        (400, {"error": {"message": "Votre solde est insuffisant"}}),
+        (403, {"error": {"message": "Key limit exceeded (total limit)", "code": 403}}),
+        (403, {"error": {"message": "Billing must be enabled for this service"}}),
+        (403, {"error": {"message": "\ud06c\ub808\ub527\uc774 \ubd80\uc871\ud569\ub2c8\ub2e4"}}),
+        (429, {"error": {"message": "monthly token quota exhausted for this subscription"}}),
+        (429, {"error": {"message": "Max spend for virtual key reached"}}),
+        (
+            429,
+            {
+                "error": {
+                    "code": "1304",
+                    "message": "\u5df2\u8fbe\u5230\u4eca\u65e5\u8c03\u7528\u6b21\u6570\u9650\u989d",
+                }
+            },
+        ),
+        (
+            403,
+            {"error": {"message": "\u9884\u6263\u8d39\u989d\u5ea6\u5931\u8d25"}},
+        ),
+        (200, {"error_code": 19, "error_msg": "Open api total request limit reached"}),
         (200, {"error": "insufficient credits"}),
         (200, {"error_code": 17, "error_msg": "Open api daily request limit reached"}),
         (200, {"Response": {"Error": {"Code": "X", "Message": "The balance is not enough."}}}),
@@ -350,6 +377,35 @@ def test_money_that_is_gone_is_read_in_any_shape(status: int, body: Any) -> None
     error = classify_empty(200, {}, body, NOW) if status == 200 else named(status, body)
     assert error.kind is Kind.QUOTA
     assert "no reason given" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (403, "Forbidden: invalid token", Kind.AUTH),
+        (403, "Your API key was reported as leaked. Please use another one.", Kind.AUTH),
+        (403, "Method doesn't allow unregistered callers", Kind.AUTH),
+        (403, "No auth credentials found", Kind.AUTH),
+        (403, "Your IP address is not on the allow list", Kind.AUTH),
+        (403, "\u65e0\u6548\u7684\u4ee4\u724c", Kind.AUTH),
+        (400, "jwt expired", Kind.AUTH),
+        (451, "This service is not available in your country", Kind.CONFIG),
+        (400, "User location is not supported for the API use.", Kind.CONFIG),
+        (403, "\u60a8\u6240\u5728\u7684\u5730\u533a\u4e0d\u652f\u6301\u8bbf\u95ee", Kind.CONFIG),
+        (400, "\u6a21\u578b\u4e0d\u5b58\u5728", Kind.CONFIG),
+        (400, "Model not exist.", Kind.CONFIG),
+        (400, "The provided model identifier is invalid.", Kind.CONFIG),
+        (403, "Your organization must be verified to use the model `o3`.", Kind.CONFIG),
+        (451, "Unavailable For Legal Reasons", Kind.REFUSED),
+        (451, "Withheld: sensitive content", Kind.CHUNK),
+        (400, "Content Exists Risk", Kind.CHUNK),
+        (400, "Prompt \u8d85\u957f", Kind.CHUNK),
+        (400, "Range of input length should be [1, 30720]", Kind.CHUNK),
+        (400, "Your request exceeded model token limit: 8192", Kind.CHUNK),
+    ],
+)
+def test_a_sentence_names_whose_matter_it_is(status: int, message: str, kind: Kind) -> None:
+    assert named(status, openai(message)).kind is kind
 
 
 @pytest.mark.parametrize(
@@ -369,6 +425,17 @@ def test_money_that_is_gone_is_read_in_any_shape(status: int, body: Any) -> None
         (403, "Quota exceeded for quota metric 'Requests' and limit 'per minute'", Kind.RATE),
         (400, "This model's maximum context length is 8192 tokens", Kind.CHUNK),
         (403, "Structured outputs are not enabled for your plan", Kind.REFUSED),
+        (429, "You are using a Trial key, which is limited to 20 API calls / minute.", Kind.RATE),
+        (429, "\u60a8\u7684TPM\u989d\u5ea6\u5df2\u7528\u5c3d", Kind.RATE),
+        (
+            429,
+            "\u8bf7\u6c42\u6b21\u6570\u8d85\u8fc7\u9650\u5236\uff0c\u8bf7\u7a0d\u540e\u91cd\u8bd5",
+            Kind.RATE,
+        ),
+        (403, "System is too busy now. Please try again later.", Kind.OVERLOAD),
+        (400, "The engine is currently overloaded", Kind.OVERLOAD),
+        (421, "Misdirected Request", Kind.OVERLOAD),
+        (400, "Failed to load model. Model loading was stopped", Kind.STATE),
     ],
 )
 def test_a_rate_or_a_request_is_no_matter_of_money(status: int, message: str, kind: Kind) -> None:
@@ -379,6 +446,7 @@ def test_a_rate_or_a_request_is_no_matter_of_money(status: int, message: str, ki
     ("body", "said"),
     [
         ({"message": {"role": "assistant", "content": "Hi"}, "done": True}, "Ollama's own"),
+        ({"message": "Unauthorized"}, "another interface: Unauthorized"),
         ({"type": "message", "content": [], "stop_reason": "end_turn"}, "Anthropic's messages"),
         ({"output": [], "object": "response"}, "OpenAI's responses"),
         ({"candidates": []}, "Gemini's own"),

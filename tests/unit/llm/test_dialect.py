@@ -70,6 +70,14 @@ NESTED = json.dumps(said("temperature is not supported", code=400))
         (said("Unknown field: stream", param="stream"), 400, "stream"),
         (b"unsupported: seed", 422, "seed"),
         ({"error": {"code": 400, "message": "seed must be null"}}, 200, "seed"),
+        (said("temperature is not implemented"), 500, "temperature"),
+        (said("BedrockException: `top_p` is deprecated for this model"), 502, "top_p"),
+        (said("Bad value", param="seed"), 500, "seed"),
+        (said("seed not acceptable"), 406, "seed"),
+        (said("seed conflicts with the model"), 409, "seed"),
+        (said("\u4e0d\u652f\u6301\u7684\u53c2\u6570\uff1atemperature"), 400, "temperature"),
+        (said("Invalid value at 'generation_config.seed' (TYPE_INT32), 7"), 400, "seed"),
+        ({"detail": json.dumps({"error": json.dumps({"msg": "top_p > 0"})})}, 400, "top_p"),
     ],
 )
 def test_a_field_that_is_named_is_left_out(body: Any, status: int, gone: str) -> None:
@@ -79,6 +87,11 @@ def test_a_field_that_is_named_is_left_out(body: Any, status: int, gone: str) ->
     kept = {"temperature", "top_p", "seed", "stream", "max_tokens"} - {gone}
     assert gone not in sent
     assert kept <= sent.keys()
+
+
+@pytest.mark.parametrize("message", ["stream error in the worker", "worker seed failed", "sorry"])
+def test_a_failure_that_names_a_word_by_chance_teaches_nothing(message: str) -> None:
+    assert taught(said(message), 500) is None
 
 
 def test_what_a_server_repeats_of_the_request_names_nothing() -> None:

@@ -106,6 +106,7 @@ async def test_a_server_that_keeps_to_the_schema_costs_one_call() -> None:
         ([reply(answer("", finish="length")), GREEN], Mode.JSON_SCHEMA),
         ([reply(answer("{}")), reply(answer("{}")), GREEN], Mode.JSON_OBJECT),
         ([refused("oops", 500), GREEN], Mode.JSON_OBJECT),
+        ([refused("guided decoding backend not available", 503), GREEN], Mode.JSON_OBJECT),
         (
             [refused("No endpoints found that can handle the requested parameters", 404)] * 2
             + [GREEN],

@@ -197,7 +197,17 @@ LITELLM = {
             {"range": [128000.0, 1e6], "input_cost_per_token": 3e-7, "output_cost_per_token": 1e-6},
         ],
     },
-    "odd": {"litellm_provider": "x", "input_cost_per_token": "free", "output_cost_per_token": None},
+    "dashscope/based": {
+        "litellm_provider": "dashscope",
+        "input_cost_per_token": 1e-07,
+        "output_cost_per_token": 4e-07,
+        "tiered_pricing": [
+            {"range": [0, 128000.0], "input_cost_per_token": 1e-07, "output_cost_per_token": 4e-07},
+            {"range": [128000.0, 1e6], "input_cost_per_token": 3e-7, "output_cost_per_token": 1e-6},
+        ],
+    },
+    "odd": {"litellm_provider": "x", "input_cost_per_token": "free", "output_cost_per_token": None,
+            "tiered_pricing": 3},
     "images": {"litellm_provider": "x", "mode": "image_generation"},
 }  # fmt: skip
 
@@ -217,6 +227,7 @@ def test_litellms_cost_map_is_read_as_it_is(tmp_path: Path) -> None:
     assert own.cost(Usage(200_001, 0)) == 200_001 * 2 * 10**6
     assert own.for_tier("flex").input == 500_000
     assert own.shutdown == date(2027, 3, 1)
+    assert prices.find("dashscope/based") == prices.find("dashscope/tiered")
     groq, dearest = prices.find("shared", host="api.groq.com"), prices.find("shared")
     assert groq is not None
     assert dearest is not None

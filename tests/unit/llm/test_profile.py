@@ -12,10 +12,10 @@ from tests.support.scripted import answer, reply, serve
 
 from pairmill.clock import FakeClock
 from pairmill.config import load
-from pairmill.errors import ConfigError, ProviderError
+from pairmill.errors import ConfigError, Kind, ProviderError
 from pairmill.llm.limits.headers import HeaderDialect
 from pairmill.llm.providers.direct import DirectProvider
-from pairmill.llm.providers.endpoint import resolve
+from pairmill.llm.providers.endpoint import address_hint, resolve, secrets_of
 from pairmill.llm.providers.profile import (
     LEVELS,
     ProviderProfile,
@@ -184,6 +184,34 @@ def test_a_secret_stands_in_the_environment_and_not_in_a_setting() -> None:
     assert resolve(load(given=given), {"K": "abc"}).options.headers == {"x-api-key": "abc"}
     with pytest.raises(ConfigError, match="K is not set"):
         resolve(load(given=given), {})
+
+
+def test_a_secret_may_stand_in_a_query_and_in_a_body_and_is_told_nowhere() -> None:
+    with pytest.raises(ConfigError, match=r"request.*query.subscription-key.*\$\{NAME\}"):
+        load(given={"request": {"query": {"subscription-key": "abc"}}})
+    request = {
+        "query": {"subscription-key": "${K}"},
+        "body": {"user": "team ${T}", "extra": [{"api_key": "${B}"}], "top_k": 3},
+    }
+    given = {"request": request, "base_url": "http://localhost/v1"}
+    environ = {"K": "query-secret-1", "T": "blue", "B": "body-secret-2"}
+    endpoint = resolve(load(given=given), environ)
+    assert endpoint.url == "http://localhost/v1/chat/completions?subscription-key=query-secret-1"
+    body = {"user": "team blue", "extra": [{"api_key": "body-secret-2"}], "top_k": 3}
+    assert endpoint.options.body == body
+    assert {"query-secret-1", "body-secret-2"} <= set(secrets_of(endpoint))
+    lost = ProviderError(Kind.CONFIG, "Not Found", status=404)
+    assert "secret" not in address_hint(endpoint, lost)
+    with pytest.raises(ConfigError, match=r"B is not set, and request.body needs it"):
+        resolve(load(given=given), {"K": "abc", "T": "blue"})
+
+
+def test_a_variable_in_a_profiles_header_is_told_nowhere(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("base_url: http://localhost/v1\nheaders: {x-team: '${TEAM}'}\n")
+    endpoint = resolve(load(given={"provider": str(file)}), {"TEAM": "blue-0123456789"})
+    assert endpoint.headers({"TEAM": "blue-0123456789"}) == {"x-team": "blue-0123456789"}
+    assert "blue-0123456789" in secrets_of(endpoint)
 
 
 def test_a_tier_that_is_slow_by_design_is_waited_for() -> None:

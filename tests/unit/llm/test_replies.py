@@ -41,6 +41,13 @@ def read(body: Any, status: int = 200, *, keep_reasoning: bool = False) -> Compl
         {"content": {"type": "text", "text": JSON}},
         {"content": {"a": 1}},
         {"content": "\ufeff" + JSON},
+        {"content": "", "reasoning_text": JSON},
+        {"content": None, "tool_calls": [{"type": "custom", "custom": {"input": JSON}}]},
+        {"content": None, "tool_calls": [{"name": "f", "arguments": {"a": 1}}]},
+        {"content": [{"type": "text", "text": {"value": JSON}}]},
+        {"content": [{"type": "text", "content": JSON}]},
+        {"content": [{"type": "tool_use", "name": "f", "input": {"a": 1}}]},
+        JSON,
     ],
 )
 def test_an_answer_in_another_field_is_taken(message: dict[str, Any]) -> None:
@@ -49,7 +56,46 @@ def test_an_answer_in_another_field_is_taken(message: dict[str, Any]) -> None:
     assert json.loads(read(body).text) == {"a": 1}
 
 
+def test_a_draft_in_the_thoughts_is_no_answer_beside_a_call() -> None:
+    call = {"function": {"arguments": JSON}}
+    message = {"content": "", "reasoning": '{"a": 0}', "tool_calls": [call]}
+    assert read({"choices": [{"message": message}]}).text == JSON
+    parts = [{"type": "thinking", "thinking": '{"a": 0}'}, {"type": "text", "content": JSON}]
+    assert read({"choices": [{"message": {"content": parts}}]}).text == JSON
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda body: [body],
+        lambda body: {"code": 0, "data": body, "msg": "ok"},
+        lambda body: {"success": True, "result": body, "errors": []},
+        lambda body: {"statusCode": 200, "body": json.dumps(body)},
+        json.dumps,
+        lambda body: {**body, "choices": body["choices"][0]},
+    ],
+    ids=["list", "data", "result", "gateway", "text", "one choice"],
+)
+def test_a_reply_in_an_envelope_is_taken_out(wrap: Any) -> None:
+    found = read(wrap(answer(JSON)))
+    assert (found.text, found.usage.completion_tokens, found.model) == (JSON, 5, "served-model")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_reply_is_read_in_any_encoding_of_unicode(encoding: str) -> None:
+    body = json.dumps(answer('{"a": "\u00e9\u4f59"}'), ensure_ascii=False).encode(encoding)
+    assert json.loads(read(body).text) == {"a": "\u00e9\u4f59"}
+
+
+def test_a_reply_in_latin_1_is_read_and_a_cut_character_spoils_only_itself() -> None:
+    body = json.dumps(answer('{"a": "d\u00e9j\u00e0 vu"}'), ensure_ascii=False)
+    assert json.loads(read(body.encode("latin-1")).text) == {"a": "d\u00e9j\u00e0 vu"}
+    cut = body.encode().replace("\u00e0".encode(), b"\xc3")
+    assert json.loads(read(cut).text) == {"a": "d\u00e9j\ufffd vu"}
+
+
 def test_the_text_of_a_plain_completion_is_read() -> None:
+    assert read({"choices": [{"content": JSON}]}).text == JSON
     assert read({"choices": [{"text": JSON, "finish_reason": "stop"}]}).text == JSON
 
 
@@ -80,12 +126,22 @@ def test_a_thought_that_was_cut_is_no_answer() -> None:
 def test_what_groq_refused_of_its_own_model_is_read_all_the_same() -> None:
     error = {"message": "Failed to generate JSON", "code": "json_validate_failed"}
     assert read({"error": {**error, "failed_generation": JSON}}, 400).text == JSON
+    inner = json.dumps({"error": {**error, "failed_generation": JSON}})
+    passed_on = {"message": "Provider returned error", "metadata": {"raw": inner}}
+    assert read({"error": passed_on}, 400).text == JSON
+    assert read({"error": {"message": f"GroqException - {inner}"}}, 500).text == JSON
     with pytest.raises(ProviderError) as caught:
         read({"error": {**error, "failed_generation": ""}}, 400)
     assert caught.value.kind is Kind.BADOUT
 
 
-@pytest.mark.parametrize("finish", ["SAFETY", "RECITATION", "PROHIBITED_CONTENT", "refusal"])
+@pytest.mark.parametrize(
+    "finish",
+    [
+        *("SAFETY", "RECITATION", "PROHIBITED_CONTENT", "refusal", "content_filtered"),
+        *("guardrail_intervened", "content_filter: RECITATION"),
+    ],
+)
 def test_what_a_provider_withholds_is_content_filter_in_every_word(finish: str) -> None:
     assert read(answer("x", finish=finish)).finish_reason == "content_filter"
     with pytest.raises(ProviderError) as caught:
@@ -93,8 +149,25 @@ def test_what_a_provider_withholds_is_content_filter_in_every_word(finish: str) 
     assert (caught.value.kind, caught.value.code) == (Kind.CHUNK, "content_filter")
 
 
+@pytest.mark.parametrize(
+    "finish", ["error", "network_error", "insufficient_system_resource", "abort", "cancelled"]
+)
+def test_an_answer_that_the_server_broke_off_is_no_chunks_fault(finish: str) -> None:
+    with pytest.raises(ProviderError, match="broke the answer off") as caught:
+        read(answer("", finish=finish))
+    assert (caught.value.kind, caught.value.is_billed) == (Kind.LOST, True)
+
+
+def test_thinking_that_ends_in_nothing_is_told() -> None:
+    usage = {"completion_tokens": 900, "completion_tokens_details": {"reasoning_tokens": 900}}
+    with pytest.raises(ProviderError, match="900 tokens of thinking; set reasoning: off") as caught:
+        read({**answer("", reasoning="hm"), "usage": {"prompt_tokens": 10, **usage}})
+    assert (caught.value.kind, caught.value.code) == (Kind.BADOUT, "empty")
+
+
 def test_the_end_for_length_has_several_names() -> None:
     assert read(answer("x", finish="MAX_TOKENS")).finish_reason == "length"
+    assert read(answer("x", finish="model_context_window_exceeded")).finish_reason == "length"
     assert read(answer("x", finish="STOP")).finish_reason == "stop"
     assert read(answer("x", finish="something else")).finish_reason == "something else"
 
@@ -116,11 +189,30 @@ def test_the_end_for_length_has_several_names() -> None:
             Usage(10, 90, 0, 70),
         ),
         ({"completion_tokens": 20, "total_tokens": 30}, Usage(10, 20, 0, 0)),
+        (
+            {"completion_tokens": 90, "completion_tokens_details": {"thinking_tokens": 70}},
+            Usage(10, 90, 0, 70),
+        ),
+        (
+            {"output_tokens": 90, "output_tokens_details": {"reasoning_tokens": 70}},
+            Usage(10, 90, 0, 70),
+        ),
+        ({"completion_tokens": 90, "thinking_tokens": 70}, Usage(10, 90, 0, 70)),
+        ({"completion_tokens": "90", "reasoning_tokens": "70"}, Usage(10, 90, 0, 70)),
+        ({"completion_tokens": "9" * 99}, Usage(10, 0, 0, 0)),
         ({"completion_tokens": 20, "total_tokens": 5}, Usage(10, 20, 0, 0)),
     ],
 )
 def test_thoughts_are_counted_wherever_they_stand(usage: dict[str, Any], counted: Usage) -> None:
     assert read({**answer(JSON), "usage": {"prompt_tokens": 10, **usage}}).usage == counted
+
+
+def test_counts_are_read_in_the_names_of_other_interfaces() -> None:
+    counts = {"promptTokenCount": 10, "candidatesTokenCount": 20, "thoughtsTokenCount": 70}
+    gemini = {**answer(JSON), "usage": {**counts, "totalTokenCount": 100}}
+    assert read(gemini).usage == Usage(10, 90, 0, 70)
+    ollama = {**answer(JSON), "usage": {"prompt_eval_count": 10, "eval_count": 20}}
+    assert read(ollama).usage == Usage(10, 20, 0, 0)
 
 
 def test_thoughts_that_nobody_counts_are_guessed_from_their_text() -> None:
@@ -267,6 +359,8 @@ def test_an_error_in_the_middle_of_a_stream_is_an_error() -> None:
 def test_calls_of_a_tool_are_joined_over_a_stream() -> None:
     parts = [{"tool_calls": [{"function": {"arguments": it}}]} for it in ('{"a"', ": 1}")]
     assert read(b"".join(event(delta=part) for part in parts)).text == JSON
+    old = [{"function_call": part["tool_calls"][0]["function"]} for part in parts]
+    assert read(b"".join(event(delta=part) for part in old)).text == JSON
 
 
 def test_a_key_that_is_a_word_blanks_no_hint() -> None:

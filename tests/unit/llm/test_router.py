@@ -180,3 +180,16 @@ async def test_a_reply_that_was_paid_for_and_empty_is_charged() -> None:
     assert turn.charge is not None
     assert turn.charge.picodollars == CHEAP.cost(Usage(100, 64))
     assert exchange.budget.spent.picodollars == CHEAP.cost(Usage(100, 64))
+
+
+async def test_a_pool_that_counts_too_few_tokens_is_named_at_its_third_reply_and_once() -> None:
+    router = _exchange(_pool("a", "m"), _pool("b", "m"))
+    told: list[str] = []
+    router.on_understated = lambda pool, *_: told.append(pool)
+    for pool in ("a", "b", "a"):
+        router.note_count(pool, 1, 900)
+    assert told == []
+    router.note_count("a", 1, 900)
+    assert told == ["a"]
+    router.note_count("a", 1, 900)
+    assert told == ["a"]

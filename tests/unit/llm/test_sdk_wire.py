@@ -136,7 +136,7 @@ def test_the_reason_for_the_end_is_kept() -> None:
 
 @pytest.mark.parametrize(
     "usage",
-    [None, [], {"prompt_tokens": "9"}, {"prompt_tokens": -1}, {"prompt_tokens": 1e300}, {}],
+    [None, [], {"prompt_tokens": "9.5"}, {"prompt_tokens": -1}, {"prompt_tokens": 1e300}, {}],
 )
 def test_a_usage_that_makes_no_sense_counts_as_none(usage: object) -> None:
     body = {**answer("x"), "usage": usage}

@@ -77,7 +77,9 @@ LIES = {
     "no `usage`": Lie(lambda *_: None),
     "zeros": Lie(_share(0.0)),
     "1 and 0": Lie(lambda *_: {"prompt_tokens": 1, "completion_tokens": 0, "total_tokens": 1}),
-    "values that are not numbers": Lie(lambda *_: {"prompt_tokens": "7", "completion_tokens": [3]}),
+    "values that are not numbers": Lie(
+        lambda *_: {"prompt_tokens": "few", "completion_tokens": [3]}
+    ),
     "negative numbers": Lie(_share(-1.0)),
     "only the prompt": Lie(_only("prompt_tokens")),
     "only the answer": Lie(_only("completion_tokens")),

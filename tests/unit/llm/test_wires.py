@@ -178,7 +178,7 @@ async def test_a_connection_that_breaks_after_the_request_is_lost_and_may_be_bil
 async def test_redirects_are_not_followed() -> None:
     error = await failure(reply("", 302, {"Location": "http://127.0.0.1:1/v1"}))
     assert (error.kind, error.code) == (Kind.CONFIG, "redirect")
-    assert "base_url" in str(error)
+    assert "to http://127.0.0.1:1/v1 (HTTP 302); set base_url" in str(error)
 
 
 async def test_a_web_page_is_no_answer() -> None:

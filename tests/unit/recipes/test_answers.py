@@ -54,6 +54,8 @@ def test_what_fits_the_schema_is_read_strictly() -> None:
         json.dumps(GOOD),
         GOOD.removesuffix("}"),
         GOOD.removesuffix("]}") + "\n```",
+        f"{GOOD}\n<think>Is that well done? {_reply(_pair(9))}</think>\n",
+        f'[TOOL_CALLS][{{"name": "answer", "arguments": {GOOD}}}]',
     ],
     ids=[
         "fences",
@@ -69,6 +71,8 @@ def test_what_fits_the_schema_is_read_strictly() -> None:
         "encoded twice",
         "last brace missing",
         "last brackets missing",
+        "thought behind it",
+        "a list of one call",
     ],
 )
 def test_what_is_nearly_json_is_healed_without_a_call(text: str) -> None:

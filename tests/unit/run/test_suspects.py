@@ -194,11 +194,28 @@ def test_where_nothing_was_ever_answered_even_one_is_no_tombstone(it: Setting) -
     assert it.written == []
 
 
-def test_what_the_server_names_is_a_tombstone_however_many(it: Setting) -> None:
+def test_what_the_server_names_is_a_tombstone_however_many_if_it_answers_at_all(
+    it: Setting,
+) -> None:
     for name in "abcdef":
         it.hold(name, Kind.CHUNK)
-    assert not it.conclude(has_pairs=False).is_requested
-    assert len(it.written) == 6
+    assert not it.conclude(has_pairs=False, well=True).is_requested
+    assert (len(it.written), it.asked) == (6, 1)
+
+
+def test_what_the_server_names_of_all_that_it_is_asked_is_no_tombstone(it: Setting) -> None:
+    it.hold("a", Kind.CHUNK)
+    it.hold("b", Kind.CHUNK)
+    assert not it.conclude().is_requested
+    assert (it.written, it.asked) == (["a", "b"], 0)
+    for name in "cde":
+        it.hold(name, Kind.CHUNK)
+    stop = it.conclude()
+    assert (stop.exit_code, stop.reason) == (
+        EXIT_RESUMABLE,
+        "the last 3 chunks got no answer: its words",
+    )
+    assert (it.written, it.asked) == (["a", "b"], 1)
 
 
 @pytest.mark.parametrize(

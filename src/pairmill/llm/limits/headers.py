@@ -39,6 +39,7 @@ _EPOCH_MS = 1e11  # a bare number above is milliseconds since 1970
 _EPOCH_S = 1e9  # above: seconds since 1970
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s|d)")
 _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
+_SECONDS["mi"] = _SECONDS["ms"]  # milliseconds
 _LONGEST_TEXT = 64
 _SPENT = 0.02  # of a limit
 _MOST = 1e15  # a larger limit is none
@@ -50,8 +51,9 @@ LIMIT_HEADERS = (
     "anthropic-ratelimit",
     "retry-after",
     "x-should-retry",
+    "location",
 )
-"""Prefixes of the names of rate-limit headers, in lower case; all other headers are dropped."""
+"""Prefixes of the names of headers that are kept, in lower case: about limits and redirects."""
 
 
 class Unit(IntEnum):
@@ -170,19 +172,21 @@ def retry_after_s(
     body: object = None,
     *,
     now_wall: float,
+    said: str = "",
 ) -> ServerWait | None:
     """Return how long a refusal asks us to wait; None if it does not say.
 
     All dialects spell a reset alike, so it need not be known which one the endpoint speaks.
 
     In this order: ``retry-after-ms``, ``retry-after`` (seconds or a date), Google's ``RetryInfo``,
-    OpenRouter's ``metadata.retry_after_seconds``, "try again in" in the message, the reset of a
-    limit with nothing left.
+    OpenRouter's ``metadata.retry_after_seconds``, the reset of a limit with nothing left, a time
+    or a date in the message ("try again in", "resets at").
 
     Args:
         headers: The reply's headers, in any case.
         body: The reply's JSON, if there is any.
         now_wall: Seconds since the epoch.
+        said: The reply's message.
     """
     lower = {name.lower(): value for name, value in headers.items()}
     if (text := lower.get("retry-after-ms")) is not None:
@@ -201,7 +205,7 @@ def retry_after_s(
         if wait is not None:
             return wait
     blocked_s = read_hint(lower, now_wall=now_wall).blocked_s
-    return None if blocked_s is None else ServerWait(blocked_s)
+    return _said_wait(said, now_wall) if blocked_s is None else ServerWait(blocked_s)
 
 
 def read_hint(
@@ -322,9 +326,6 @@ def _body_waits(body: object) -> list[str]:
     if isinstance(headers, dict):
         lower = {str(name).lower(): value for name, value in headers.items()}
         found += [lower.get("retry-after"), lower.get("x-ratelimit-reset")]
-    message = _get(error, "message")
-    said = _TRY_AGAIN.search(message[:4000]) if isinstance(message, str) else None
-    found += [said[1].replace(" ", "")] if said else []
     return [
         str(value)
         for value in found
@@ -336,5 +337,28 @@ def _get(value: object, name: str) -> Any:
     return value.get(name) if isinstance(value, dict) else None
 
 
-_TRY_AGAIN = re.compile(r"(?:try again|retry) in ((?:\d+(?:\.\d+)?(?:ms|s|m|h) ?)+)", re.IGNORECASE)
+def _said_wait(message: str, now_wall: float) -> ServerWait | None:
+    """Return the wait that a message asks for in words, as a time span or a date."""
+    said = _SAID.search(message[:_MOST_SAID])
+    if said is None:
+        return None
+    if said["date"]:
+        moment = re.sub(r"\s+(?:at\s+)?(?=\d)", "T", said["date"].strip(), count=1)
+        return read_wait_s(re.sub(r"\s*(?:UTC|GMT)$", "Z", moment), now_wall)
+    parts = _SPAN.findall(said["span"].lower())
+    return _clamp(sum(float(number) * _SECONDS[unit[:2]] for number, unit in parts))
+
+
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s?(ms|millis|[smhd])")
+_SAID = re.compile(
+    r"(?:again|retry|resets?|regain|available|wait|replenished)"
+    r"(?:[\s:(]+(?:your?|request|again|access|quota|limit|the|will|is|be|it|in|after|at|on|until|for|about"
+    r"|approximately|around|least|please|reset|retry|retrying|before|try|another)\b)*[\s:(]+"
+    r"(?:(?P<span>(?:\d+(?:\.\d+)?\s?(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?"
+    r"|hours?|d|days?)(?![a-z])(?:,? and |[ ,]*))+)"
+    r"|(?P<date>20\d\d-\d\d-\d\d(?:(?:T|\s+at\s+|\s+)\d\d:\d\d(?::\d\d(?:\.\d+)?)?"
+    r"(?:Z|\s*UTC|\s*GMT|[+-]\d\d:?\d\d)?)?))",
+    re.IGNORECASE,
+)
+_MOST_SAID = 4000
 _IGNORED = frozenset({"unified", "cost", "month", "hour", "week", "policy", "query"})

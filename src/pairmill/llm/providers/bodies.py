@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from pairmill.errors import ProviderError
 from pairmill.llm.providers import failures
+from pairmill.llm.providers.messages import THOUGHT_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,8 +36,9 @@ _JSON = (b"{", b"[")
 def unpack(body: bytes, packing: str, limit: int) -> bytes:
     """Decompress a body, up to ``limit`` bytes.
 
-    JSON under a name that is no encoding (``none``, ``utf-8``) is read as it is, and a body that
-    begins as gzip or zstd do is decompressed where a proxy has taken the header away.
+    JSON is read as it is under a name that is no encoding (``none``, ``utf-8``), or that a proxy
+    left there when it unpacked the body; a body that begins as gzip or zstd do is decompressed
+    where a proxy has taken the header away.
 
     Args:
         body: Body as received.
@@ -56,10 +59,19 @@ def unpack(body: bytes, packing: str, limit: int) -> bytes:
     for name in reversed(layers):
         reader = _READERS.get(name)
         if reader is not None:
-            body = reader(body, limit)
+            body = _read(reader, body, limit)
         elif name != "identity" and not body.lstrip().startswith(_JSON):
             failures.raise_unknown_encoding(name)
     return body
+
+
+def _read(reader: Callable[[bytes, int], bytes], body: bytes, limit: int) -> bytes:
+    try:
+        return reader(body, limit)
+    except ProviderError:
+        if not body.lstrip().startswith(_JSON):
+            raise
+        return body[:limit]
 
 
 def _gzip(body: bytes, limit: int) -> bytes:
@@ -71,6 +83,8 @@ def _deflate(body: bytes, limit: int) -> bytes:
     try:
         return zlib.decompressobj(_ZLIB_BITS).decompress(body, limit)
     except zlib.error:
+        if body.lstrip().startswith(_JSON):
+            failures.raise_bad_encoding()
         return _inflate(body, limit, _RAW_BITS)
 
 
@@ -132,7 +146,7 @@ _READERS: dict[str, Callable[[bytes, int], bytes]] = {
 }
 
 
-_TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
+_TEXTS = ("content", *THOUGHT_FIELDS, "refusal")
 _FIELDS = (b":", b"event:", b"id:", b"retry:")
 _BOM = b"\xef\xbb\xbf"
 _END = b"[DONE]"
@@ -258,7 +272,9 @@ class _Pieces:
                 self._texts.setdefault(key, []).append(value)
         if isinstance(part.get("content"), list):
             self._parts.extend(part["content"])
-        for at, call in enumerate(_dicts(part.get("tool_calls"))):
+        for at, call in enumerate(
+            _dicts(part.get("tool_calls")) or [{"function": part.get("function_call")}]
+        ):
             function = call.get("function")
             piece = function.get("arguments") if isinstance(function, dict) else None
             index = call.get("index")

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Refusal", "WireDialect", "fit_schema", "is_strict", "named_keywords", "read_refusal"]
 
-REFUSALS = frozenset({400, 403, 404, 405, 415, 416, 422, 501})
+REFUSALS = frozenset({400, 403, 404, 405, 406, 409, 412, 415, 416, 417, 422, 501})
+_FAILURES = frozenset({500, 502, 503})  # about a parameter only if its name can be nothing else
 _MOST_CHARS = 8000
 _MOST_DEPTH = 8
 _ECHOES = frozenset({"input", "ctx", "request", "body", "failed_generation", "url"})
 _TOKEN_WORDS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens")
 _LEAST_BOUND = 64  # a smaller number is not a bound on an answer's length
 _OPTIONAL = ("temperature", "top_p", "seed", "stream", "service_tier")
+_UNMISTAKABLE = ("temperature", "top_p", "service_tier", *_TOKEN_WORDS)
 _ELSEWHERE = frozenset({403, 404})  # rarely about a parameter: only if one is named
 
 _ABOUT_LENGTH = re.compile(
@@ -110,7 +112,7 @@ def read_refusal(status: int, body: Any) -> Refusal | None:
         status: The HTTP status.
         body: The decoded body, or its bytes if it is not JSON.
     """
-    if status not in REFUSALS and status != 500:  # noqa: PLR2004 (a template that raises)
+    if status not in REFUSALS and status not in _FAILURES:
         return None
     params: list[str] = []
     words: list[str] = []
@@ -198,12 +200,13 @@ class WireDialect:
             temperature: The run's temperature.
             may_weaken: True if a schema may be sent in a weaker way.
         """
-        if refusal.status == 500:  # noqa: PLR2004 (templates that refuse a role raise)
-            return self._after_roles(refusal)
+        refusal = refusal.about(sent)
+        is_clear = refusal.is_exact or refusal.names(_UNMISTAKABLE)
+        if refusal.status in _FAILURES and not is_clear:
+            return self._after_roles(refusal)  # templates that refuse a role raise
         named = "max_completion_tokens" in refusal.text and "max_tokens" in sent
         if _ABOUT_LENGTH.search(refusal.text) and not named:
             return None
-        refusal = refusal.about(sent)
         if refusal.status in _ELSEWHERE and not (refusal.is_exact or refusal.is_about_format):
             return None
         return (

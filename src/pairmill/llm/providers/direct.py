@@ -123,7 +123,7 @@ class DirectProvider:
         reply = await call
         status, headers = reply.status, hide_in_headers(reply.headers, self._secrets)
         if status in _REDIRECTS:
-            failures.raise_redirect(status)
+            failures.raise_redirect(status, headers.get("location", ""))
         if is_success(status) and len(reply.body) > body_limit(status):
             failures.raise_too_large(body_limit(status), status, headers)
         now = self._clock.time()

@@ -20,6 +20,7 @@ from pairmill.llm.providers.profile import (
     fresh_key,
     load_profile,
     request_options,
+    variables_in,
 )
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Endpoint:
         profile: Whose words it speaks.
         options: What the settings add to each call.
         model: Which model is asked, where that is a part of the address.
+        hidden: Values of environment variables that are parts of its calls.
     """
 
     base_url: str
@@ -87,6 +89,7 @@ class Endpoint:
     profile: ProviderProfile = GENERIC
     options: RequestOptions = RequestOptions()  # noqa: RUF009 (frozen)
     model: str = ""
+    hidden: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -99,8 +102,7 @@ class Endpoint:
         Raises:
             ConfigError: The profile's need a variable that is not set.
         """
-        given = self.profile.headers
-        filled = {name: fill_in(text, environ, name) for name, text in given.items()}
+        filled = fill_in(self.profile.headers, environ, f"a header of provider {self.profile.name}")
         return {**filled, **self.options.headers}
 
     def key_header(self, key: str) -> tuple[str, str]:
@@ -163,7 +165,19 @@ def resolve(
         profile,
         request_options(settings, pool, environ),
         (pool.model if pool else None) or settings.model,
+        _hidden(settings, pool, environ, profile),
     )
+
+
+def _hidden(
+    settings: Settings,
+    pool: PoolSettings | None,
+    environ: Mapping[str, str],
+    profile: ProviderProfile,
+) -> tuple[str, ...]:
+    sent = settings.request.with_own(pool.request if pool else None)
+    names = variables_in(sent.body, sent.headers, sent.query, profile.headers)
+    return tuple(environ.get(name, "").strip() for name in sorted(names))
 
 
 def _base_url(
@@ -219,7 +233,8 @@ def address_hint(endpoint: Endpoint, error: Exception) -> str:
     bare = base.removesuffix(path) + _OTHER_ENDS.sub("", path)
     if bare != base or not re.search(r"/(?:v\d|openai|api)", path):
         return f"; is base_url {bare.removesuffix('/v1')}/v1?"
-    return f"; calls go to {endpoint.url}: is that where its chat completions are?"
+    place = endpoint.url.partition("?")[0]
+    return f"; calls go to {place}: is that where its chat completions are?"
 
 
 def refusal_hint(endpoint: Endpoint, error: Exception) -> str:
@@ -331,7 +346,10 @@ class RenewedKey:
 
 
 def secrets_of(endpoint: Endpoint) -> tuple[str, ...]:
-    """Return the texts that no message may repeat: the key, and values of secret headers."""
+    """Return the texts that no message may repeat.
+
+    The key, values of environment variables in the request, and those of secret headers.
+    """
     key = endpoint.key.reveal()
     hidden = [text for name, text in endpoint.options.headers.items() if SECRET_HEADER.search(name)]
-    return tuple(filter(None, (key, *hidden)))
+    return tuple(filter(None, (key, *endpoint.hidden, *hidden)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.classify import classify
+from pairmill.llm.masking import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 _SEE_OTHER = 303
+_MOST_CHARS = 200  # of an address
 
 
 def raise_timeout(*, sent: bool) -> NoReturn:
@@ -125,13 +127,15 @@ def raise_too_large(limit_bytes: int, status: int, headers: Mapping[str, str]) -
     ) from None
 
 
-def raise_redirect(status: int) -> NoReturn:
-    """Raise for a redirect. A key is never sent to another address."""
+def raise_redirect(status: int, location: str = "") -> NoReturn:
+    """Raise for a redirect to ``location``. A key is never sent to another address."""
     if status == _SEE_OTHER:
         raise classify(status, {}, None, now=0.0) from None
+    place = f" to {plain(location, limit=_MOST_CHARS)}" if location else ""
     raise ProviderError(
         Kind.CONFIG,
-        f"the endpoint redirects (HTTP {status}); set base_url to its final address",
+        f"the endpoint redirects{place} (HTTP {status}); set base_url, or the path in a provider"
+        " profile, to its final address",
         status=status,
         code="redirect",
     ) from None

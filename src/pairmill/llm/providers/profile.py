@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib import metadata, resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 from urllib.parse import urlencode, urlsplit
 
 import yaml
@@ -42,6 +42,7 @@ __all__ = [
     "load_profile",
     "profile_names",
     "request_options",
+    "variables_in",
 ]
 
 ENTRY_POINTS = "pairmill.providers"
@@ -51,6 +52,8 @@ _FLEX_TIMEOUT_S = 900.0  # OpenAI's advice for flex processing: allow 15 minutes
 
 KeySource = Callable[[], str | Awaitable[str]]
 """Returns a currently valid key; called again once a minute, and when a key was refused."""
+
+_Filled = TypeVar("_Filled")
 
 Words = dict[str, Any]
 LEVELS = ("off", "low", "medium", "high")
@@ -172,7 +175,7 @@ class RequestOptions:
         temperature: The run's temperature; used for probes and repairs if 0 is refused.
         reasoning: ``auto``, ``off``, ``low``, ``medium`` or ``high``.
         body: Extra fields, which override all others.
-        headers: Extra headers, with variables filled in.
+        headers: Extra headers.
         query: Extra query parameters.
         keep_reasoning: True to keep thoughts with the answers.
     """
@@ -192,8 +195,10 @@ def request_options(
 ) -> RequestOptions:
     """Return what the settings, overridden by a pool's own, add to each call.
 
+    In all of them, ``${NAME}`` is replaced by the environment variable.
+
     Raises:
-        ConfigError: A header needs a variable that is not set.
+        ConfigError: A variable is not set.
     """
     sent = settings.request.with_own(pool.request if pool else None)
     return RequestOptions(
@@ -201,9 +206,9 @@ def request_options(
         top_p=settings.top_p,
         service_tier=(pool.service_tier if pool else None) or settings.service_tier,
         reasoning=(pool.reasoning if pool else None) or settings.reasoning,
-        body=sent.body,
-        headers={name: fill_in(text, environ, name) for name, text in sent.headers.items()},
-        query=sent.query,
+        body=fill_in(sent.body, environ, "request.body"),
+        headers=fill_in(sent.headers, environ, "request.headers"),
+        query=fill_in(sent.query, environ, "request.query"),
         keep_reasoning=settings.keep_reasoning,
     )
 
@@ -218,20 +223,47 @@ def answer_timeout_s(timeout_s: float, tier: str | None) -> float:
     return _FLEX_TIMEOUT_S if tier == "flex" and timeout_s == _USUAL_TIMEOUT_S else timeout_s
 
 
-def fill_in(text: str, environ: Mapping[str, str], where: str) -> str:
-    """Replace each ``${NAME}`` by the environment variable.
+def fill_in(value: _Filled, environ: Mapping[str, str], where: str) -> _Filled:
+    """Replace each ``${NAME}`` in the texts of a value by the environment variable.
+
+    Args:
+        value: A text, or lists and mappings of them; keys and other values stay as they are.
+        environ: The environment.
+        where: What the value is, for people.
 
     Raises:
         ConfigError: A variable is not set.
     """
 
-    def value(match: re.Match[str]) -> str:
+    def filled(match: re.Match[str]) -> str:
         found = environ.get(match[1], "").strip()
         if not found:
-            raise ConfigError(f"{match[1]} is not set, and the header {where} needs it")
+            raise ConfigError(f"{match[1]} is not set, and {where} needs it")
         return found
 
-    return _VARIABLE.sub(value, text)
+    def inside(part: Any) -> Any:
+        if isinstance(part, str):
+            return _VARIABLE.sub(filled, part)
+        if isinstance(part, list):
+            return [inside(item) for item in part]
+        if isinstance(part, Mapping):
+            return {name: inside(item) for name, item in part.items()}
+        return part
+
+    return cast("_Filled", inside(value))
+
+
+def variables_in(*values: Any) -> frozenset[str]:
+    """Return the names of the environment variables that the texts of some values need."""
+    found: set[str] = set()
+    for value in values:
+        if isinstance(value, str):
+            found.update(_VARIABLE.findall(value))
+        elif isinstance(value, list):
+            found |= variables_in(*value)
+        elif isinstance(value, Mapping):
+            found |= variables_in(*value.values())
+    return frozenset(found)
 
 
 def find_profile(base_url: str) -> ProviderProfile:

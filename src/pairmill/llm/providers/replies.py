@@ -10,11 +10,20 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from msgspec.structs import replace
 
-from pairmill.llm.classify import classify, classify_empty
+from pairmill.llm.classify import FAILED, classify, classify_empty
 from pairmill.llm.limits.headers import LIMIT_HEADERS
 from pairmill.llm.masking import hide
 from pairmill.llm.providers.bodies import read_stream
 from pairmill.llm.providers.dialect import read_refusal
+from pairmill.llm.providers.messages import (
+    content_text,
+    elsewhere,
+    failed_generation,
+    first_choice,
+    message_of,
+    thoughts_of,
+    unwrapped,
+)
 from pairmill.records import Completion, Usage
 
 if TYPE_CHECKING:
@@ -41,48 +50,51 @@ ERROR_LIMIT_BYTES = 2**18
 _HEADER_LIMIT = 64
 _VALUE_LIMIT = 200
 _UNCOUNTED = Usage()
-_ANSWER_DETAILS = "completion_tokens_details"
-_OTHER_COUNTS = frozenset(
-    {
-        *("input_tokens", "output_tokens", "reasoning_tokens", "cached_tokens"),
-        *("prompt_cache_hit_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"),
-        "cache_write_tokens",
-    }
+_PROMPT_DETAILS, _ANSWER_DETAILS = "prompt_tokens_details", "completion_tokens_details"
+_PROMPT = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_eval_count")
+_WRITTEN = ("completion_tokens", "output_tokens", "candidatesTokenCount", "eval_count")
+_TOTAL = ("total_tokens", "totalTokenCount")
+_THOUGHT = ("reasoning_tokens", "thinking_tokens", "thoughtsTokenCount", "thoughts_token_count")
+_CACHED = (
+    *("prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens"),
+    *("cache_read_tokens", "cachedContentTokenCount"),
 )
-_THOUGHT_FIELDS = frozenset({"reasoning_content", "reasoning", "thinking", "reasoning_details"})
+_STORED = ("cache_creation_input_tokens", "cache_write_tokens", "cache_creation_tokens")
+_OTHER_COUNTS = frozenset({*_PROMPT[1:], *_WRITTEN[1:], *_THOUGHT, *_CACHED, *_STORED})
 _NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
-_THOUGHT_PARTS = frozenset({"thinking", "reasoning", "redacted_thinking"})
 _CHARS_PER_TOKEN = 4
 _MOST_CHARS_PER_TOKEN = 8
 _CERTAIN = 200  # tokens beyond what the text can have that count as thinking
 _THOUGHT_ENDS = ("</think>", "</thinking>", "[/THINK]", "\u25c1/think\u25b7", "<|message|>")
 _OWN_FINISHES = frozenset({"stop", "length", "content_filter", "tool_calls"})
-_FINISHES = {
-    "max_tokens": "length",
-    "max_output_tokens": "length",
-    "model_length": "length",  # Mistral
-    **dict.fromkeys(
-        (  # Gemini's reasons for withholding
-            "safety",
-            "recitation",
-            "blocklist",
-            "prohibited_content",
-            "spii",
-            "language",
-            "image_safety",
-            "refusal",  # Anthropic's
-            "sensitive",  # Zhipu's
-        ),
-        "content_filter",
-    ),
+_FINISHES = {  # by what a finish reason contains, in lower case
+    "filter": "content_filter",  # content_filtered, "content_filter: RECITATION"
+    "guardrail": "content_filter",  # Bedrock
+    "safety": "content_filter",  # Gemini, as the next ones
+    "recitation": "content_filter",
+    "block": "content_filter",
+    "prohibited": "content_filter",
+    "spii": "content_filter",
+    "language": "content_filter",
+    "refus": "content_filter",  # Anthropic
+    "sensitive": "content_filter",  # Zhipu
+    "moderation": "content_filter",
+    "max": "length",
+    "length": "length",
+    "limit": "length",
+    "context_window": "length",
+    "error": FAILED,
+    "insufficient": FAILED,  # DeepSeek: insufficient_system_resource
+    "abort": FAILED,
+    "cancel": FAILED,
+    "timeout": FAILED,
     "eos": "stop",
     "end_turn": "stop",
     "stop": "stop",
-    "length": "length",
-    "content_filter": "content_filter",
 }
 _REFUSED = 400  # status that an error within a 200 stands for
 _TOKENS_LIMIT = 2**40  # a larger count is bogus
+_MOST_DIGITS = 20
 
 
 def is_success(status: int) -> bool:
@@ -156,19 +168,18 @@ def _decode(
     if data is None and is_success(status):
         data = read_stream(body)
     if not is_success(status):
-        written = _failed_generation(data)
+        written = clean_text(failed_generation(data))
         if written:
             return Completion(written, "stop", "", _UNCOUNTED, now)
         raise _refused(status, headers, body if data is None else data, now, secrets)
-    choice = _first_choice(data)
-    message = _message(choice)
+    data = unwrapped(data)
+    choice = first_choice(data)
+    message = message_of(choice)
     finish = _finish(choice)
-    text = clean_text(_text(message.get("content")))
     usage = _usage(data)
-    thoughts = _thoughts(message)
-    if not text or text.isspace() or ("{" not in text and _calls(message)):
-        text = "" if finish == "length" else clean_text(_elsewhere(message))
-        thoughts = "" if text and text in thoughts else thoughts
+    text, thoughts = clean_text(content_text(message.get("content"))), thoughts_of(message)
+    if "{" not in text:
+        text, thoughts = _from_elsewhere(message, text, thoughts, is_cut=finish == "length")
     if thoughts and _leaves_out(usage, len(text) + len(thoughts)):
         unsaid = math.ceil(len(thoughts) / _CHARS_PER_TOKEN)
         both = usage.completion_tokens + unsaid
@@ -192,6 +203,22 @@ def _decode(
     )
 
 
+def _from_elsewhere(
+    message: dict[str, Any], text: str, thoughts: str, *, is_cut: bool
+) -> tuple[str, str]:
+    """Return the answer and the thoughts of a message whose text holds no answer.
+
+    The thoughts are the answer if there is nothing else, and they are complete.
+    """
+    found = elsewhere(message)
+    if found:
+        return clean_text(found), thoughts
+    is_empty = not text or text.isspace()
+    if is_empty and "{" in thoughts and not is_cut:
+        return clean_text(thoughts), ""
+    return text, thoughts
+
+
 # Both return the error to raise: an error in a variable is a reference cycle with its frame.
 
 
@@ -202,7 +229,7 @@ def _refused(
     error.refusal = read_refusal(status, said)
     usage = _usage(said)  # a gateway may fail after the model behind it has done its work
     error.prompt_tokens, error.completion_tokens = usage.prompt_tokens, usage.completion_tokens
-    error.maybe_paid = error.maybe_paid or bool(_first_choice(said))
+    error.maybe_paid = error.maybe_paid or bool(first_choice(said))
     return error
 
 
@@ -217,6 +244,9 @@ def _empty(
     error = classify_empty(status, limit_headers(headers), said, now, secrets)
     error.prompt_tokens = usage.prompt_tokens
     error.completion_tokens = usage.completion_tokens
+    if error.code == "empty" and usage.reasoning_tokens:
+        thought = f"{usage.reasoning_tokens:,} tokens of thinking"
+        error.args = (f"the model answered with nothing behind {thought}; set reasoning: off",)
     told = error.status or status
     error.refusal = read_refusal(_REFUSED if is_success(told) else told, said)
     return error
@@ -246,101 +276,22 @@ def _loads(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         pass
-    try:  # orjson refuses what a server may still send: lone surrogates, bad UTF-8, NaN
-        return json.loads(body.decode("utf-8-sig", "replace"))
+    try:  # orjson refuses what a server may still send: lone surrogates, UTF-16, bad UTF-8, NaN
+        return json.loads(_as_text(body))
     except (ValueError, RecursionError):
         return None
 
 
-def _first_choice(data: Any) -> dict[str, Any]:
-    choices = data.get("choices") if isinstance(data, dict) else None
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return first if isinstance(first, dict) else {}
-
-
-def _message(choice: dict[str, Any]) -> dict[str, Any]:
-    """Return the message of a choice; plain-completion servers have only its text.
-
-    A relay may collect a stream into one reply, and leave the name of its parts.
-    """
-    for key in ("message", "delta"):
-        message = choice.get(key)
-        if isinstance(message, dict):
-            return message
-    return {"content": choice["text"]} if isinstance(choice.get("text"), str) else {}
-
-
-def _text(content: Any) -> str:
-    """Return the text of a message's content; several text parts are joined."""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "".join(_part(part) for part in content)
-    if isinstance(content, dict):  # one part, or the answer itself
-        return _part(content) or _json(content)
-    return ""
-
-
-def _part(part: Any) -> str:
-    """Return the text of one part of a content."""
-    if isinstance(part, str):
-        return part
-    if not isinstance(part, dict) or part.get("type") in _THOUGHT_PARTS:
-        return ""
-    text = part.get("text")
-    return text if isinstance(text, str) else ""
-
-
-def _json(value: Any) -> str:
+def _as_text(body: bytes) -> str:
+    """Decode a body: UTF-8, 16 or 32, or Windows-1252 if nothing beyond ASCII is valid UTF-8."""
+    encoding = json.detect_encoding(body)
     try:
-        return json.dumps(value, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return ""
-
-
-def _calls(message: dict[str, Any]) -> str:
-    """Return the arguments of a message's tool calls, one below the other."""
-    calls = message.get("tool_calls")
-    listed = calls if isinstance(calls, list) else []
-    functions = [call.get("function") for call in listed if isinstance(call, dict)]
-    found = []
-    for function in (*functions, message.get("function_call")):
-        arguments = function.get("arguments") if isinstance(function, dict) else None
-        if isinstance(arguments, dict):
-            found.append(_json(arguments))
-        elif isinstance(arguments, str) and arguments.strip():
-            found.append(arguments)
-    return "\n".join(found)
-
-
-def _elsewhere(message: dict[str, Any]) -> str:
-    """Find the answer of a message without content.
-
-    LiteLLM puts it into a tool call; vLLM, SGLang and Ollama take all of it for thinking if a model
-    does not mark the end of its thinking.
-    """
-    calls = _calls(message)
-    if calls:
-        return calls
-    if isinstance(message.get("parsed"), dict):
-        return _json(message["parsed"])
-    thoughts = _thoughts(message)
-    return thoughts if "{" in thoughts else ""
-
-
-def _thoughts(message: dict[str, Any]) -> str:
-    """Return the model's thinking, if it came in a field of its own."""
-    if type(message.get("content")) is str and _THOUGHT_FIELDS.isdisjoint(message):
-        return ""
-    for key in ("reasoning_content", "reasoning", "thinking"):
-        value = message.get(key)
-        if isinstance(value, str) and value:
-            return value
-    content, details = message.get("content"), message.get("reasoning_details")
-    if isinstance(content, list):
-        parts = [part.get("thinking") for part in content if isinstance(part, dict)]
-        return "".join(_text(part) for part in parts)
-    return _text(details) if isinstance(details, list) else ""  # OpenRouter's
+        return body.decode(encoding)
+    except UnicodeDecodeError:
+        text = body.decode(encoding, "replace")
+    if any(char != "\ufffd" and not char.isascii() for char in text):
+        return text  # a character was cut somewhere
+    return body.decode("cp1252", "replace")
 
 
 def _hidden_thoughts(text: str, usage: Usage) -> int:
@@ -361,13 +312,6 @@ def _guessed(thoughts: str, usage: Usage) -> int:
     return min(len(thoughts) // _CHARS_PER_TOKEN, usage.completion_tokens)
 
 
-def _failed_generation(data: Any) -> str:
-    """Return the model's text that Groq reports when it fails its validation."""
-    error = data.get("error") if isinstance(data, dict) else None
-    written = error.get("failed_generation") if isinstance(error, dict) else None
-    return clean_text(written) if isinstance(written, str) and "{" in written else ""
-
-
 def _finish(choice: dict[str, Any]) -> str:
     """Normalize the finish reason to OpenAI's words, in place, since failures are named by it."""
     value = choice.get("finish_reason")
@@ -375,7 +319,8 @@ def _finish(choice: dict[str, Any]) -> str:
         return "stop"
     if value in _OWN_FINISHES:
         return value
-    found = _FINISHES.get(value.lower(), value)
+    said = value.lower()
+    found = next((word for part, word in _FINISHES.items() if part in said), value)
     choice["finish_reason"] = found
     return found
 
@@ -414,28 +359,22 @@ def _usual_usage(usage: dict[str, Any]) -> Usage | None:
         if len(of_prompt) > 1:
             stored = _first_count(of_prompt, "cache_write_tokens", "cache_creation_tokens")
     if type(of_answer) is dict:
-        thought = _count(of_answer.get("reasoning_tokens"))
+        thought = _first_count(of_answer, *_THOUGHT)
     if cached + stored > prompt or thought > written:
         return None
     return Usage(prompt, written, cached, thought, stored)
 
 
 def _any_usage(usage: dict[str, Any]) -> Usage:
-    of_prompt, of_answer = (
-        details if isinstance(details := usage.get(name), dict) else _NO_DETAILS
-        for name in ("prompt_tokens_details", _ANSWER_DETAILS)
-    )
-    prompt = _first_count(usage, "prompt_tokens", "input_tokens")
-    written = _first_count(usage, "completion_tokens", "output_tokens")
-    cached = _first_count(of_prompt, "cached_tokens") or _first_count(
-        usage, "prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens"
-    )
-    stored = _first_count(of_prompt, "cache_write_tokens", "cache_creation_tokens")
-    stored = stored or _first_count(usage, "cache_creation_input_tokens", "cache_write_tokens")
+    of_prompt = _details(usage, _PROMPT_DETAILS, "input_tokens_details")
+    of_answer = _details(usage, _ANSWER_DETAILS, "output_tokens_details")
+    prompt, written = _first_count(usage, *_PROMPT), _first_count(usage, *_WRITTEN)
+    cached = _first_count(of_prompt, *_CACHED) or _first_count(usage, *_CACHED)
+    stored = _first_count(of_prompt, *_STORED) or _first_count(usage, *_STORED)
     if prompt and cached + stored > prompt:
         prompt += cached + stored
-    thought = _first_count(of_answer, "reasoning_tokens") or _count(usage.get("reasoning_tokens"))
-    hidden = _count(usage.get("total_tokens")) - prompt - written
+    thought = _first_count(of_answer, *_THOUGHT) or _first_count(usage, *_THOUGHT)
+    hidden = _first_count(usage, *_TOTAL) - prompt - written
     if hidden > 0 and prompt:
         written, thought = written + hidden, thought or hidden
     elif hidden > 0 and written:
@@ -445,12 +384,19 @@ def _any_usage(usage: dict[str, Any]) -> Usage:
     return Usage(prompt, written, cached, thought, stored)
 
 
+def _details(usage: dict[str, Any], *names: str) -> Mapping[str, Any]:
+    found = next((it for name in names if isinstance(it := usage.get(name), dict)), None)
+    return _NO_DETAILS if found is None else found
+
+
 def _first_count(counts: Mapping[str, Any], *names: str) -> int:
     """Return the first of some fields that holds a count."""
     return next((found for name in names if (found := _count(counts.get(name)))), 0)
 
 
 def _count(value: Any) -> int:
+    if type(value) is str and value.isascii() and value.isdigit():
+        value = int(value[:_MOST_DIGITS])
     if type(value) is not int and type(value) is not float:
         return 0
     return int(value) if 0 <= value <= _TOKENS_LIMIT else 0

@@ -169,10 +169,10 @@ class SdkProvider:
         body = b""
         with suppress(ProviderError):  # the status says enough
             body = await _read(response)
-        if response.is_redirect:
-            failures.raise_redirect(response.status_code)
-        now = self._clock.time()
         headers = hide_in_headers(limit_headers(response.headers), self._secrets)
+        if response.is_redirect:
+            failures.raise_redirect(response.status_code, headers.get("location", ""))
+        now = self._clock.time()
         decode(response.status_code, headers, body, now, self._secrets)
 
 

@@ -130,7 +130,7 @@ class Format:
         return bool(row.get("system")) and self.system != "own" and "system" not in self.added
 
     def reason_to_drop(self, row: Row) -> str | None:
-        """Why a row makes no record of this format, in a short stable word; None if it does."""
+        """Return why a row makes no record of this format, in a stable word; None if it does."""
         task = task_of(row)
         if task not in self.tasks:
             return f"task_{task}"

@@ -79,7 +79,7 @@ def row_of_reject(
 
 
 def rescued_rows(folder: Path, marks: Marks) -> Iterator[tuple[Row, Place]]:
-    """Every dropped pair that a person accepted or edited, as a row without its edits.
+    """Yield every dropped pair that a person accepted or edited, as a row without its edits.
 
     Raises:
         FolderError: A shard cannot be read.

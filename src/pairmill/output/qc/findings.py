@@ -31,7 +31,7 @@ _EXCERPT_CHARS = 200
 
 
 def finding_rows(report: Report, pairs: Pairs) -> Iterator[dict[str, Any]]:
-    """Every finding of every figure, worst figures first: where it is, what, and an excerpt.
+    """Yield the findings of all figures, worst figures first: place, kind and an excerpt.
 
     Personal data and secrets are replaced in the excerpts.
     """

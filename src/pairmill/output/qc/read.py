@@ -137,7 +137,7 @@ def read_pairs(
 
 
 def records_in(path: Path) -> Iterator[Record]:
-    """Every record of a file or of the files of a folder, in order, in constant memory for JSONL.
+    """Yield all records of a file or folder, in order, in constant memory for JSONL.
 
     Raises:
         InputError: Nothing is there, or it cannot be read.
@@ -209,7 +209,7 @@ def _split_of(file: Path) -> str | None:
 
 
 def records_of(file: Path) -> Iterator[Record]:
-    """Every record of a file; see `records_in`."""
+    """Yield all records of a file; see `records_in`."""
     split, name = _split_of(file), str(file)
     try:
         if file.name.endswith((".parquet", ".arrow")):
@@ -277,7 +277,7 @@ def _json(file: Path, split: str | None) -> Iterator[tuple[Any, str | None]]:
 
 
 def _walk(value: Any, split: str | None, depth: int = 0) -> Iterator[tuple[Any, str | None]]:
-    """All records of the lists in a JSON value; a key named for a split names that of its list."""
+    """Yield the records of all lists in a JSON value; a key may name the split of its list."""
     if isinstance(value, list):
         for entry in value:
             if isinstance(entry, dict):

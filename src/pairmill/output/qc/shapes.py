@@ -296,7 +296,7 @@ def _last(row: PairRow | None) -> PairRow | None:
 
 
 def unread_fields(record: Mapping[str, Any], row: PairRow) -> list[str]:
-    """Names of the record's own fields of text that are nowhere in what was read of it."""
+    """Return the names of a record's text fields that no exchange was read from."""
     known = {*_ASKED, *_SAID, *_PASSAGES, *_SYSTEMS, *_TURNS, *_TOOLS, *_KNOWN_EXTRAS}
     read = f"{row.instruction}\n{row.answer}\n{row.passage}\n{row.surroundings}"
     return [

@@ -161,7 +161,7 @@ def _leak(one: ExportRecord) -> str:
 
 
 def losses(facts: RunFacts) -> Markup:
-    """Why units and pairs were dropped."""
+    """Return the section on reasons why units and pairs were dropped."""
     ordered = sorted(facts.rejections.items(), key=lambda item: (-item[1], item[0]))
     if not ordered:
         return section("What was dropped", tag("p", "Nothing was dropped.", class_="none"))
@@ -257,7 +257,7 @@ def _compared(sample: Sequence[Variety]) -> Markup | None:
 
 
 def cost(facts: RunFacts, measures: Measures) -> Markup:
-    """Tokens and money."""
+    """Return the section on tokens and money."""
     prompt, completion = _tokens(facts, measures)
     rows: list[tuple[Child, ...]] = [
         ("Prompt tokens", f"{prompt:,}", _each(prompt, measures.rows)),

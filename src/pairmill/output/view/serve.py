@@ -234,7 +234,7 @@ def _open_index(scratch: Path, process: Process) -> Index:
 
 
 def _ended(process: Process) -> str:
-    """Why the process that fills the index is gone; "" while it works."""
+    """Return why the process that fills the index ended; "" while it works."""
     if not _has_said(process):
         return ""
     return f"what fills the index has ended ({process.last_words()}); start 'pairmill view' again"

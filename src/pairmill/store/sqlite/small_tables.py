@@ -102,7 +102,7 @@ def set_drops(connection: sqlite3.Connection, drops: Mapping[DropKey, int]) -> N
 
 
 def read_drops(connection: sqlite3.Connection) -> Counter[DropKey] | None:
-    """Lines of ``rejected/`` by why they are there; None if that is not in the ledger."""
+    """Return the number of lines in ``rejected/`` by reason; None if not in the ledger."""
     if not connection.execute(_MADE).fetchone()[0] or not has_drops(connection):
         return None
     rows = connection.execute("SELECT scope, reason, lines FROM dropped").fetchall()

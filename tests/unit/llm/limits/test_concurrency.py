@@ -87,6 +87,17 @@ def test_places_that_nobody_takes_do_not_raise_the_limit_of_a_server() -> None:
     assert limit.limit == 8
 
 
+def test_four_of_five_places_taken_is_enough_for_more() -> None:
+    limit = GradientLimit(start=10)
+    for now in range(1, 11):  # a round, which says how fast its tokens are
+        limit.on_done(done(float(now), 10))
+    wide = limit.limit
+    limit.on_done(done(12.0, wide * 4 // 5 - 1))
+    assert limit.limit == wide
+    limit.on_done(done(13.0, -(-wide * 4 // 5)))
+    assert limit.limit == wide + 1
+
+
 def test_the_waiting_gauge_decides_where_there_is_one() -> None:
     limit = GradientLimit(start=10)
     limit.on_gauge(1.0, 10, running=10.0, waiting=0.0)

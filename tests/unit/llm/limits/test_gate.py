@@ -572,3 +572,21 @@ def test_a_limit_that_is_none_costs_no_memory(rpm: float) -> None:
         assert gate._quota._second is None
 
     run(main())
+
+
+def test_no_call_goes_beyond_the_width_while_a_pace_waits_for_its_first_answer() -> None:
+    async def main() -> None:
+        gate = gate_of(width=AimdLimit(start=4))
+        (first, *_) = [await gate.admit(CALL) for _ in range(4)]
+        calls = [waiter(gate) for _ in range(400)]
+        await settle()
+        first.release(Kind.RATE)
+        for _ in range(600):
+            await asyncio.sleep(0.05)
+            assert gate.in_flight <= gate.snapshot().concurrency
+        assert gate.in_flight > 4
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+    run(main())

@@ -226,6 +226,30 @@ def test_retry_after_in_the_body() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "wait_s"),
+    [
+        ("Please try again in 1m30.5s. Visit our page", 90.5),
+        ("Please retry in 34.07s.", 34.07),
+        ("try again in 250ms", 0.25),
+        ("Please retry after 2 milliseconds", 0.002),
+        ("Retry your request after 30 seconds.", 30),
+        ("Please wait for 2 minutes and 5 seconds before retrying", 125),
+        ("Your quota will reset after 3h12m", 11_520),
+        ("You exceeded it; resets in 2 days", 172_800),
+        ("You will regain access on 2001-09-09 at 02:46 UTC.", 3560),
+        ("Limit resets at: 2001-09-09T01:47:40Z", 60),
+        ("the limit resets every 24 hours", None),
+        ("20 requests per 1 minute; try again later", None),
+        ("again 5 apples", None),
+        ("try again in 99999999999999 days", 86_400),
+    ],
+)
+def test_a_wait_is_read_in_the_words_of_a_message(said: str, wait_s: float | None) -> None:
+    wait = retry_after_s({}, None, now_wall=1_000_000_000.0, said=said)
+    assert (wait and wait.seconds) == (wait_s and pytest.approx(min(wait_s, 86_400)))
+
+
+@pytest.mark.parametrize(
     "body",
     [
         *[None, [], [[]], "text", 3, {"error": "no"}],

@@ -116,7 +116,8 @@ def test_a_call_that_is_refused_later_was_never_accepted() -> None:
     for second in range(5):
         log.add(float(second), 10 * second)
     log.add(5.0, 25)  # of 40, fifteen were refused since
-    assert log.minute(5.0) == 25
+    assert log.minute(5.0) == log.minute(4.5) == log.minute(3.5) == 25
+    assert log.minute(2.5) == 20
     assert log.rate(5.0, 2.0) == pytest.approx(0.5)  # none, which counts as one
     assert log.rate(5.0, 4.0) == pytest.approx(15 / 4)
 
