@@ -11,7 +11,7 @@ import time
 from typing import Any, NamedTuple
 
 from benchmarks.machine import save, table
-from benchmarks.quota import noise
+from benchmarks.quota import noise, steady
 from benchmarks.quota.players import MAX_TOKENS, keep_asking, pairmill, plain_script
 from benchmarks.quota.virtual import run, serving
 
@@ -123,10 +123,21 @@ async def on_slots(slots: int, how: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quota", description=__doc__)
     parser.add_argument("--noise", action="store_true", help="only the table of noise")
+    parser.add_argument("--steady", action="store_true", help="quotas beside noise, without a wire")
+    parser.add_argument(
+        "--seeds", default="1:13", help="of --steady, the first and one past the last"
+    )
+    parser.add_argument("--ramp", action="store_true", help="how fast calls get up to speed")
     parser.add_argument("--only", default="", help="quotas whose name holds this text, no slots")
     given = parser.parse_args()
     if given.noise:
         noise.main()
+        return
+    if given.steady:
+        steady.quotas(range(*(int(seed) for seed in given.seeds.split(":"))))
+        return
+    if given.ramp:
+        steady.ramp()
         return
     began = time.perf_counter()
     quotas: dict[Case, dict[str, Score]] = {}

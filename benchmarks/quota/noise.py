@@ -117,7 +117,8 @@ def main() -> None:
     rows, kept = list[list[str]](), list[dict[str, Any]]()
     for case in cases:
         ours, bare = scores[case.name]
-        best = RPM / 60.0 if case.quota else quiet * (1.0 - case.share)
+        width = case.pools * (IN_FLIGHT // case.pools)
+        best = RPM / 60.0 if case.quota else quiet * width / IN_FLIGHT * (1.0 - case.share)
         shown = [case.name, f"{ours.per_s:.1f}", f"{ours.per_s / best:.2f}", f"{ours.refused:.1%}"]
         shown += [f"{bare.per_s:.1f}", f"{ours.per_s / bare.per_s:.2f}"] if bare else ["", ""]
         rows.append(shown)

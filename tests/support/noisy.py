@@ -64,10 +64,11 @@ class Noise:
 
 @dataclass
 class Outcome:
-    """What came of it, by the second."""
+    """What came of it, by the second; ``over``: refused by the quota, and not by chance."""
 
     done: Counter[int] = field(default_factory=Counter)
     refused: Counter[int] = field(default_factory=Counter)
+    over: Counter[int] = field(default_factory=Counter)
     paces: list[tuple[float, float | None, int]] = field(default_factory=list)
 
     def per_s(self, since_s: int, until_s: int) -> float:
@@ -85,9 +86,15 @@ class Outcome:
 
     def refused_share(self, since_s: int, until_s: int) -> float:
         """Of the calls that were sent."""
-        refused = sum(self.refused[second] for second in range(since_s, until_s))
-        done = sum(self.done[second] for second in range(since_s, until_s))
-        return refused / max(1, refused + done)
+        return self._share(self.refused, since_s, until_s)
+
+    def over_share(self, since_s: int, until_s: int) -> float:
+        """Refused by the quota, of the calls that were sent."""
+        return self._share(self.over, since_s, until_s)
+
+    def _share(self, counts: Counter[int], since_s: int, until_s: int) -> float:
+        sent = sum(self.refused[second] + self.done[second] for second in range(since_s, until_s))
+        return sum(counts[second] for second in range(since_s, until_s)) / max(1, sent)
 
 
 class Server:
@@ -116,6 +123,7 @@ class Server:
         now, noise = self.loop.time(), self.noise
         charge = self.enforcer.admit(500, 1000, now) if self.enforcer else None
         if isinstance(charge, QuotaRefusal):
+            self.outcome.over[int(now)] += 1
             await self._refuse(Kind.RATE, charge.wait_s if self.says_wait else None)
         self._turn += 1
         is_sick = self._turn % noise.replicas < noise.sick

@@ -7,11 +7,11 @@ think as little as possible: see `providers.dialect` and `providers.reasoning`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from dataclasses import replace as replace_policy
 from typing import TYPE_CHECKING, Protocol
 
-import anyio
 import msgspec
 from msgspec.structs import replace
 
@@ -23,6 +23,7 @@ from pairmill.llm.retry import GiveUp, RetryPolicy
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from pairmill.llm.patience import AnswerPatience
     from pairmill.llm.providers.wire import Encoder
     from pairmill.llm.retry import Decision, History, Random
     from pairmill.records import Completion, Request
@@ -136,6 +137,7 @@ async def find_mode(
     question: ProbeQuestion,
     key: str,
     memory: ModeMemory,
+    patience: AnswerPatience,
 ) -> ModeFinding:
     """Find the strongest working mode of an endpoint and model.
 
@@ -152,6 +154,7 @@ async def find_mode(
         question: The probe.
         key: What the endpoint, the model and the wish about thinking are called in ``memory``.
         memory: Holds the finding between runs.
+        patience: Bounds each call that ``ask`` makes.
 
     Raises:
         ProviderError: The endpoint cannot be asked at all: its kind and text say why.
@@ -160,12 +163,13 @@ async def find_mode(
     kept = _known(memory.get(key))
     if kept is not None and encoder.restore(model, kept.dialect):
         return kept
-    probe = _Probe(ask, encoder, question)
+    probe = _Probe(ask, encoder, question, patience)
     encoder.may_weaken = False
     try:
         mode = await probe.find()
     finally:
         encoder.may_weaken = True
+        patience.most_s = math.inf
     encoder.tell_left_out(model)
     search = encoder.reasoning(model)
     found = ModeFinding(
@@ -196,15 +200,17 @@ class _Probe:
         ask: Callable[[Request, Mode], Awaitable[Completion]],
         encoder: Encoder,
         question: ProbeQuestion,
+        patience: AnswerPatience,
     ) -> None:
         self._ask = ask
+        self._patience = patience
         self._encoder = encoder
         self._question = question
         self._last: ProviderError | None = None
         self._is_reached = False
         self._was_stripped = False
         self._has_asked_another = False
-        self._patience_s: float | None = None  # after a bare question was answered
+        self._was_bare_answered = False
         self.broke = ""
         self.was_usable = False
         self.has_thought = False
@@ -248,7 +254,7 @@ class _Probe:
             if encoder.encode(request, mode) == before:
                 continue  # the run does not send it anyway
             try:
-                completion = await self._send(request, mode)
+                completion = await self._ask(request, mode)
             except ProviderError:
                 encoder.leave_out(model, without)
             else:
@@ -276,7 +282,7 @@ class _Probe:
         """
         self._last = error
         if error.kind.meaning.may_be_billed:
-            if self._patience_s is not None:
+            if self._was_bare_answered:
                 return True
             await self._ask_barely(error)
             return False
@@ -296,24 +302,15 @@ class _Probe:
             ProviderError: That fails as well: ``broken``, which is more informative.
         """
         request = self._question.request
-        began = anyio.current_time()
         try:
             with self._encoder.barely(request.model):
                 await self._ask(request, Mode.PROMPT)
         except ProviderError as error:
             if error.kind is not Kind.BADOUT:
                 raise broken from None
-        took_s = anyio.current_time() - began
-        self._patience_s = max(_LEAST_PATIENCE_S, _SLOWER * took_s)
+        self._was_bare_answered = True
+        self._patience.most_s = max(_LEAST_PATIENCE_S, _SLOWER * self._patience.took_s)
         self.broke = str(broken)
-
-    async def _send(self, request: Request, mode: Mode) -> Completion:
-        """Ask, with a timeout based on a question that was answered."""
-        if self._patience_s is None:
-            return await self._ask(request, mode)
-        with anyio.move_on_after(self._patience_s):
-            return await self._ask(request, mode)
-        raise ProviderError(Kind.TIMEOUT, "no answer in time", maybe_paid=True)
 
     async def _ask_until_settled(self, mode: Mode) -> Completion:
         """Ask until the thinking parameters no longer change, or enough were tried."""
@@ -338,14 +335,14 @@ class _Probe:
     async def _ask_or_another(self, request: Request, mode: Mode) -> Completion:
         """Ask; if the configuration seems wrong, ask another question once, to be sure."""
         try:
-            return await self._send(request, mode)
+            return await self._ask(request, mode)
         except ProviderError as error:
             if self._has_asked_another or not _is_of_set_up(error):
                 raise
         self._has_asked_another = True
         sampling = replace(request.prompt.sampling, seed=(request.prompt.sampling.seed or 0) + 1)
         prompt = replace(request.prompt, sampling=sampling)
-        return await self._send(replace(request, prompt=prompt), mode)
+        return await self._ask(replace(request, prompt=prompt), mode)
 
 
 def _is_held(completion: Completion, mode: Mode) -> bool:

@@ -63,9 +63,12 @@ class Stems(dict[str, str]):
         self._little = ENGLISH if self._is_stemmed else FUNCTION_WORDS.get(language or "", _NONE)
 
     def __missing__(self, word: str) -> str:
+        found = self.make(word)
+        if word.isdigit():  # of numbers there is no end, and few come again
+            return found
         if len(self) >= self.MOST:
             self.clear()
-        found = self[word] = self.make(word)
+        self[word] = found
         return found
 
     def make(self, word: str) -> str:

@@ -23,6 +23,7 @@ from pairmill.events import CallFailed, Notice
 from pairmill.llm.client import Client
 from pairmill.llm.estimate import prompt_chars
 from pairmill.llm.modes import AT_PROBE, IN_PROBE, ProbeQuestion, find_mode
+from pairmill.llm.patience import AnswerPatience
 from pairmill.llm.providers.endpoint import address_hint, refusal_hint
 from pairmill.llm.providers.provider import Mode
 from pairmill.recipes.probe_question import is_answer, sample_question
@@ -87,7 +88,8 @@ async def settle_mode(
         return
     impatience = _Impatience(bus, endpoint, settings.timeout_s)
     bus.subscribe(impatience, CallFailed)
-    scout = make_scout(_OnePool(probe.router, pool.name), stop, bus, IN_PROBE)
+    patience = AnswerPatience(SystemClock())
+    scout = make_scout(_OnePool(probe.router, pool.name), stop, bus, IN_PROBE, patience)
 
     async def ask(request: Request, mode: Mode) -> Completion:
         route.mode = mode
@@ -100,7 +102,7 @@ async def settle_mode(
 
     key = f"endpoint {endpoint.url} {pool.model} {endpoint.options.reasoning}"
     try:
-        found = await find_mode(ask, probe.encoder, question, key, memory)
+        found = await find_mode(ask, probe.encoder, question, key, memory, patience)
     except (ProviderError, StoppedError) as error:
         raise _explained(error, settings, endpoint, question.request) from None
     finally:
@@ -145,7 +147,11 @@ _UNREACHED = frozenset({"refused", "dns", "connect_timeout", "connection", "prox
 
 
 def make_scout(
-    admission: Admission, stop: Stop, bus: Bus, policy: RetryPolicy = AT_PROBE
+    admission: Admission,
+    stop: Stop,
+    bus: Bus,
+    policy: RetryPolicy = AT_PROBE,
+    patience: AnswerPatience | None = None,
 ) -> Client:
     """Sends probes, with little patience."""
     return Client(
@@ -156,6 +162,7 @@ def make_scout(
         random.Random(),  # noqa: S311 (jitter)
         policy=policy,
         purpose="probe",
+        patience=patience,
     )
 
 

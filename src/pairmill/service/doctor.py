@@ -21,6 +21,7 @@ from pairmill.errors import EXIT_CONFIG, EXIT_DONE, EXIT_RESUMABLE, Kind, Provid
 from pairmill.llm.estimate import AnswerTokens
 from pairmill.llm.limits.headers import LimitHint, Unit, read_hint
 from pairmill.llm.modes import ModeFinding, ProbePolicy, ProbeQuestion, find_mode
+from pairmill.llm.patience import AnswerPatience
 from pairmill.llm.providers.endpoint import address_hint, refusal_hint
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.retry import GiveUp, History
@@ -191,6 +192,7 @@ class _Calls:
         self._subject = subject
         self._room = AnswerTokens(settings.answer_tokens)
         self._clock = clock
+        self.patience = AnswerPatience(clock)
         self._rng = rng
         self._count = 0
         self._modes: dict[Mode, str] = {}
@@ -228,7 +230,8 @@ class _Calls:
         self._count += 1
         started = self._clock.monotonic()
         try:
-            reply = await self._subject.provider.complete(request, mode)
+            send = partial(self._subject.provider.complete, request, mode)
+            reply = await self.patience.bound(send)
         except ProviderError as error:
             self.has_thought = self.has_thought or error.code == "length"
             raise
@@ -278,7 +281,9 @@ async def _find_mode(settings: Settings, subject: Subject, calls: _Calls) -> Mod
         thought = completion.usage.reasoning_tokens
         found = ModeFinding(mode, is_usable, thought_tokens=thought)
     else:
-        found = await find_mode(calls.ask, subject.encoder, question, "", _NoMemory())
+        found = await find_mode(
+            calls.ask, subject.encoder, question, "", _NoMemory(), calls.patience
+        )
     if found.is_usable:
         calls.settle(found.mode)
     return found

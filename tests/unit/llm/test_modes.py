@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import anyio.lowlevel
 import orjson
 import pytest
 from tests.support.questions import request
@@ -14,6 +16,7 @@ from tests.support.scripted import answer, reply, serve
 from pairmill.clock import FakeClock
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.modes import AT_PROBE, ProbeQuestion, find_mode
+from pairmill.llm.patience import AnswerPatience
 from pairmill.llm.providers.direct import DirectProvider
 from pairmill.llm.providers.endpoint import Endpoint, Secret
 from pairmill.llm.providers.provider import Mode
@@ -44,6 +47,10 @@ class Kept(dict[str, str]):
         self[key] = value
 
 
+def patience() -> AnswerPatience:
+    return AnswerPatience(FakeClock())
+
+
 async def found(*script: bytes, memory: Kept | None = None) -> tuple[Mode, list[str | None]]:
     """The mode found, and the response formats that the server saw."""
     async with serve(*script) as server:
@@ -61,7 +68,7 @@ async def found(*script: bytes, memory: Kept | None = None) -> tuple[Mode, list[
 
         try:
             memory = memory if memory is not None else Kept()
-            mode = (await find_mode(ask, encoder, ASKED, "http://x/v1 m", memory)).mode
+            mode = (await find_mode(ask, encoder, ASKED, "http://x/v1 m", memory, patience())).mode
         finally:
             await provider.aclose()
     formats = [sent.get("response_format", {}).get("type") for sent in server.requests]
@@ -164,7 +171,7 @@ async def test_where_nothing_gets_through_all_that_may_be_left_out_is_left_out()
         async def ask(request: Request, mode: Mode) -> Completion:
             return (await provider.complete(request, mode)).completion
 
-        found = await find_mode(ask, encoder, ASKED, "key", Kept())
+        found = await find_mode(ask, encoder, ASKED, "key", Kept(), patience())
         await provider.aclose()
     assert found.is_usable
     bare, with_system, with_temperature, with_seed = server.requests[-4:]
@@ -186,7 +193,7 @@ async def test_a_set_up_that_one_replica_finds_wrong_is_asked_another_question()
         async def ask(request: Request, mode: Mode) -> Completion:
             return (await provider.complete(request, mode)).completion
 
-        found = await find_mode(ask, encoder, ASKED, "key", Kept())
+        found = await find_mode(ask, encoder, ASKED, "key", Kept(), patience())
         await provider.aclose()
     assert found.is_usable
     first, second = server.requests
@@ -212,7 +219,7 @@ class Breaking:
         return Completion('{"colour": "green"}', "stop", "m", Usage(40, 5), 0.1)
 
     async def find(self) -> ModeFinding:
-        return await find_mode(self.ask, self.encoder, ASKED, "key", Kept())
+        return await find_mode(self.ask, self.encoder, ASKED, "key", Kept(), patience())
 
 
 def _has_format(*kinds: str) -> Callable[[dict[str, Any], int], bool]:
@@ -257,6 +264,28 @@ async def test_a_server_that_answers_nothing_is_sent_two_questions_and_no_more()
         await server.find()
     assert len(server.sent) == 2
     assert max(server.broken.values()) == 1
+
+
+async def test_a_wait_for_a_turn_is_no_silence_of_the_server() -> None:
+    """Its first answer broke, so that the next ones are given 30 s: not a pause of a minute."""
+    clock = FakeClock()
+    bound, encoder, sent = AnswerPatience(clock), Encoder(), list[Mode]()
+
+    async def send() -> Completion:
+        if len(sent) == 1:
+            raise ProviderError(Kind.TIMEOUT, "it broke", maybe_paid=True)
+        await anyio.lowlevel.checkpoint()
+        return Completion('{"colour": "green"}', "stop", "m", Usage(40, 5), 0.1)
+
+    async def ask(_: Request, mode: Mode) -> Completion:
+        sent.append(mode)
+        await clock.sleep(60.0)  # as the server asks, or the quota
+        return await bound.bound(send)
+
+    found = await find_mode(ask, encoder, ASKED, "key", Kept(), bound)
+    assert found.mode is Mode.JSON_SCHEMA
+    assert sent == [Mode.JSON_SCHEMA, Mode.PROMPT, Mode.JSON_SCHEMA]
+    assert bound.most_s == math.inf  # what comes later is bounded by the wire alone
 
 
 async def test_what_was_found_is_remembered_for_this_endpoint_and_model() -> None:

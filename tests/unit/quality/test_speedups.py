@@ -43,4 +43,5 @@ def test_the_reference_forgets_words_when_it_has_enough() -> None:
     stems = Stems("en")
     for number in range(2 * Stems.MOST + 10):
         assert stems[f"w{number}"]
+        assert stems[f"{number}"] == ""
     assert len(stems) == 10

@@ -399,7 +399,7 @@ class Gate:
                 retry_after_s=retry_after_s,
             )
         if not breaker.is_closed:
-            control.on_down()
+            control.end_trial()
         if breaker.gave_up and self.closed is None:
             self.close(StoppedError(breaker.last_words(self.name or "the endpoint")))
         return is_held
@@ -440,13 +440,15 @@ class Gate:
             were_out = self.in_flight + self.control.cluster_size
             self._width.on_refused(now, max(were_out, needed))
         is_told = hint is not None and hint.is_spent
-        is_sure = effect.is_cut and (is_told or self.control.cluster_size > 1)
-        # A quota that was given and is kept to is overdrawn by a little, if at all, so refusals do
-        # not come in clusters. They may be noise; so they count for less the more there were: the
-        # first, the second, the fourth, the eighth ...
-        seen = self.control.refused
-        is_doubt = bool(self._quota.declared.per_min()) and seen & (seen - 1) == 0
-        if (is_sure or is_doubt) and self._quota.on_refused(now, hint, retry_after_s):
+        is_cluster = effect.is_cut and self.control.cluster_size > 1
+        is_new = False
+        if self._quota.declared.per_min() and not (effect.is_cut and is_told):
+            is_new = self._quota.on_doubtful(
+                now, lease.sent_before, hint, retry_after_s, is_cluster=is_cluster
+            )
+        elif effect.is_cut and (is_told or is_cluster):
+            is_new = self._quota.on_refused(now, hint, retry_after_s)
+        if is_new:
             self._line.reweigh(self._quota.amounts)
         return effect.is_held
 

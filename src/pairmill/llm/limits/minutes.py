@@ -73,6 +73,11 @@ class MinuteWatch:
         return self._short_in_row < _SHORTS
 
     @property
+    def is_sure(self) -> bool:
+        """True if a minute ended when it should; else the server may just have been away."""
+        return self._doubts > 1.0
+
+    @property
     def allowed(self) -> float:
         """Calls per second, by the last two exhausted minutes; 0 while unknown."""
         return max(self._measured, default=0.0)

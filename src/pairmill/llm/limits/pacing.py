@@ -20,8 +20,7 @@ A pool is in one of these states:
 
 Clusters that come no later at a lower pace are waves (see ``noise``): they pause, and cut no pace.
 
-The constants were chosen by simulation: tests/property/test_gate_quotas.py, test_gate_shares.py and
-test_gate_noise.py hold what they reach.
+The constants were chosen by simulation: tests/property/test_gate_*.py hold what they reach.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ import math
 
 from pairmill.llm.limits.creep import RARE, crept
 from pairmill.llm.limits.cruise import Cruise
+from pairmill.llm.limits.dependence import DependenceTest
 from pairmill.llm.limits.minutes import MINUTE_S, MinuteWatch
 from pairmill.llm.limits.noise import ClusterTest, NoiseTest, WaveTest, pause_score
 from pairmill.llm.limits.pauses import CapacityWatch, Effect, PoolPause
@@ -45,7 +45,7 @@ _DEEPEST = 0.65  # one episode never takes more than this share
 _RECENT_S = 5.0  # over which a server that counts by the second is measured
 _STEADY_S = 20.0  # over which one that is tried is measured: of a slow pool 5 s hold a few calls
 _OF_STEADY = 0.5  # of that rate, at least: after a flood of refusals 5 s tell little
-_ENOUGH = 20  # calls in the former
+_ENOUGH = 80  # calls in the former
 _SURE_AFTER_CUT, _SURE_AFTER_TRIAL = 0.5, 0.1  # of what is measured: standard deviation, log
 _SAMPLE_S = 0.5
 _DRAINED_S = 2.0  # a shorter pause leaves most calls in flight: there is no herd to hold back
@@ -55,14 +55,13 @@ _CREDIBLE_CALLS = 10  # that a slow pool is measured by, in up to _STEADY_S
 _CREDIBLE_S = 5.0  # what was taken in less time says little about what is allowed
 _CREDIBLE_RUN_S = 1.0  # without a cluster, as waves come
 _GUESS_UTILISED = 0.4  # of a pace that doubles each second, as seen over the last second
-_UNUSED_S = 2.0  # at a pace that is not used: there is nothing to hold back
 _RISEN_S = 2.0  # over which a pace that doubles is measured
 _TOLD = 4.0  # what it counts for that the server says that nothing is left
 _FIRST_RETRY_S = 5.0  # until much noise is doubted again, by a lower rate
 _IN_MINUTE = 2.1  # times a quota that is dealt out by the minute: more never falls on 60 seconds
 _SINGLE_S = 1.0  # of a pause for one refusal
+_OVER = 50  # calls without a refusal: strong noise has ended
 _HEAVY, _DEEP = 0.15, 0.6  # so much is believed to be noise only at a far lower pace
-_FASTER = 1.2  # the last second, beside the last three: the pool still gets up to speed
 _REFUSALS = 2.0  # times that a refusal takes to come: then all are known
 
 
@@ -76,7 +75,7 @@ class RateControl:
         refused: Refusals so far.
         pause: When nothing goes, and how calls begin again.
         spell: Since when hardly anything is taken, as a quota is used up.
-        cluster, noise, waves, capacity, cruise, minutes, test: What is known of refusals and rates.
+        cluster, noise, waves, dependence, capacity, cruise, minutes, test: What is known.
         cluster_size: Refusals that the last pause took for evidence.
         is_rising: The pace doubles each second, to see what the server allows.
         look_at: ``on_taken`` does nothing before this time, and need not be called.
@@ -89,6 +88,7 @@ class RateControl:
         "_grown_at",
         "_grown_sent",
         "_is_cruising",
+        "_least_noise",
         "_refused",
         "_retry_at",
         "_retry_s",
@@ -98,6 +98,7 @@ class RateControl:
         "cluster",
         "cluster_size",
         "cruise",
+        "dependence",
         "epoch",
         "is_rising",
         "look_at",
@@ -128,11 +129,13 @@ class RateControl:
         self._sent = 0  # some half a second ago
         self._before: tuple[float | None, float, bool] = (None, 0.0, False)  # the trial
         self._is_cruising = False
+        self._least_noise = 0.0  # as is known elsewhere
         self.is_rising = False
         self.cluster = ClusterTest()
         self.cluster_size = 1
         self.noise = NoiseTest()
         self.waves = WaveTest()
+        self.dependence = DependenceTest(self._refused)
         self.capacity = CapacityWatch()
         self.test = RateTest()
         self.cruise = Cruise()
@@ -172,8 +175,8 @@ class RateControl:
             is_spent: The server says that a quota is used up.
             least_noise: Share of refusals that are none of our doing, as far as is known elsewhere.
         """
-        taken = self._count(sent_before)
-        self.pause.on_refused(seconds)
+        taken = self._count(sent_before, seconds)
+        self._least_noise = least_noise
         if epoch != self.epoch:
             if self.spell.since is None and now >= self.pause.until:
                 return Effect.NONE  # sent before an episode that is over
@@ -188,7 +191,7 @@ class RateControl:
         is_over = self.test.on_refused(sent_before, usual)
         is_lone = self.noise.is_trying and self.cluster.in_row == 1
         if is_over or (not is_lone and self.cluster.score >= self._sure(now, taken, wait_s)):
-            self._end_trial()
+            self.end_trial()
             is_blocked = self._begin_pause(now, taken, sent, limit, retry_after_s)
             return Effect.HELD if is_blocked else Effect.PAUSED
         if not self._is_for_minute(now, sent_before, sent):
@@ -198,8 +201,9 @@ class RateControl:
         is_blocked = self._begin_pause(now, taken, sent, limit, told_s, is_single=True)
         return Effect.SLOWER if is_short else Effect.HELD if is_blocked else Effect.PAUSED
 
-    def _count(self, index: int) -> int:
+    def _count(self, index: int, seconds: float) -> int:
         """Count a refusal of call number ``index``; returns how many before it were taken."""
+        self.pause.on_refused(seconds)
         taken = index - (self.refused - self._refused.later(index))
         self.refused += 1
         return taken
@@ -218,14 +222,13 @@ class RateControl:
 
         The arguments are those of ``on_refused``.
         """
-        taken = self._count(sent_before)
-        self.pause.on_refused(seconds)
+        taken = self._count(sent_before, seconds)
         if epoch != self.epoch:
             return now < self.pause.until
         usual = max(self._chance, self.cruise.noise)
         wait_s = self.capacity.on_refused(sent_before, taken, usual, self._rate(now), retry_after_s)
         if wait_s is not None:
-            self._end_trial()
+            self.end_trial()
             self.epoch += 1
             self.pause.begin(now, wait_s, sent, 1, is_asked=retry_after_s is not None)
             return True
@@ -234,10 +237,6 @@ class RateControl:
         elif self._is_free:
             self._on_scattered(now, sent_before, sent)
         return False
-
-    def on_down(self) -> None:
-        """Learn that the endpoint is down: what was refused says nothing about a rate."""
-        self._end_trial()
 
     def on_taken(self, now: float, sent: int) -> None:
         """Learn that a call was served: a pace that is used may creep up.
@@ -251,10 +250,12 @@ class RateControl:
         self._sample(now, sent - self.refused)
         self._look_back(now, sent - self.refused)
         self.noise.on_sent(sent)
+        is_held = self._is_cruising or self.is_rising or self._is_minute
+        is_held = is_held or sent > self._refused.end + _OVER
         if self.noise.is_trying:
             self._judge(now, sent)
-        elif self._is_heavy and now >= self._retry_at:
-            self._try_less(now, sent)
+        elif self.noise.share >= _HEAVY and now >= self._retry_at and not is_held:
+            self._try_less(now, sent)  # so much noise must be doubted
         self._sent = sent
         self._grow(now, sent)
 
@@ -264,17 +265,16 @@ class RateControl:
         return self.pace is None or self.is_rising or self.noise.is_trying
 
     @property
-    def _is_heavy(self) -> bool:
-        """True if the presumed noise is so strong that it must be doubted."""
-        return self.noise.share >= _HEAVY and not (self._is_cruising or self.is_rising)
-
-    @property
     def _chance(self) -> float:
         """Share of the calls that is refused by chance, as far as is known."""
         if self._is_cruising and self.cruise.is_known:
             return self.cruise.noise
-        is_long = self.pace is not None and self.minutes.is_long
-        return self.minutes.noise if is_long else self.noise.share
+        return self.minutes.noise if self._is_minute else self.noise.share
+
+    @property
+    def _is_minute(self) -> bool:
+        """True if the pace is held as a minute allows."""
+        return self.pace is not None and self.minutes.is_long
 
     def _is_for_minute(self, now: float, index: int, sent: int) -> bool:
         """Learn of a refusal outside of clusters; True if it may tell of a minute's end."""
@@ -293,9 +293,7 @@ class RateControl:
         Beside noise it may, but need not be: the pace is lowered by as much as that is likely.
         """
         minutes = self.minutes
-        if self.pace is None or not minutes.is_long:
-            return False
-        if not minutes.on_single(now, self._allowed):
+        if self.pace is None or not minutes.is_long or not minutes.on_single(now, self._allowed):
             return False
         if minutes.noise >= RARE:
             self.pace *= 1.0 - (1.0 - _LEAN) * RARE / (RARE + minutes.noise)
@@ -305,19 +303,23 @@ class RateControl:
     def _on_scattered(self, now: float, index: int, sent: int) -> None:
         """Learn of a refusal that is not part of a cluster."""
         is_excess = self.noise.on_refused(index)
+        is_early = self.pace is None and self._taken.is_speeding_up(now)
         if self.noise.is_trying:
             self._judge(now, sent)
-        elif is_excess and not self.is_rising and not self._is_speeding_up(now):
+        elif is_excess and not (self.is_rising or is_early):
             self._try_less(now, sent)
 
     def _try_less(self, now: float, sent: int) -> None:
         """Send a little less than was taken, to see whether less is refused then."""
+        if self.spell.since is not None or now < self.pause.until + _RECENT_S:
+            return  # what was taken of late is less than it takes
         self._before = (self.pace, self._allowed, self.is_rising)
         self._sample(now, sent - self.refused)
         recent = self._taken.rate(now, _RECENT_S)
         is_enough = recent * _RECENT_S >= _ENOUGH
         self._allowed = recent if is_enough else max(recent, self._taken.rate(now, _STEADY_S))
-        self.pace = self._allowed * (_LEAN if self.noise.lately < _HEAVY else _DEEP)
+        is_deep = self.noise.lately >= _HEAVY and not self._least_noise
+        self.pace = self._allowed * (_DEEP if is_deep else _LEAN)
         if self._before[0] is not None:
             self.pace = min(self.pace, self._before[0] * _LEAN)
         self._cut_at = now
@@ -338,7 +340,8 @@ class RateControl:
         self._begin_cruise(now, sent, _SURE_AFTER_TRIAL)
         self._hold(now, sent)
 
-    def _end_trial(self) -> None:
+    def end_trial(self) -> None:
+        """Undo a trial: what was refused says nothing about a rate, as the endpoint is down."""
         if self.noise.is_trying:
             self.pace, self._allowed, self.is_rising = self._before
         self.noise.forget()
@@ -383,7 +386,12 @@ class RateControl:
                 self.spell.end()
             elif self.spell.since is not None and not is_blocked:
                 self._end_spell(now, self.spell.since)
-            self._cut(now, sent, is_single=is_single, fed=fed)
+            share = self.dependence.on_cut(now)
+            if share and not self._is_minute:
+                self.noise.learn(share)
+                self._release(now)
+            else:
+                self._cut(now, sent, is_single=is_single, fed=fed)
         if not is_blocked or self.spell.since is None:
             self.spell.begin(now, taken)
             self.minutes.begin_spell(now, retry_after_s)
@@ -394,6 +402,7 @@ class RateControl:
         is_drained = wait_s >= _DRAINED_S and not is_blocked
         base = max(1, limit // 4) if is_drained else 1
         self.pause.begin(now, wait_s, sent, base, is_asked=retry_after_s is not None)
+        self.dependence.on_pause(now, self.pause.until, sent, is_longer=is_blocked)
         if not is_single:
             self._hold(now, sent)
         return is_blocked
@@ -496,10 +505,6 @@ class RateControl:
         self._allowed = max(self._allowed, self.pace * (_LEAN if is_single else _DEEPEST))
         return min(self._allowed * _LEAN, self.pace * _LEAST_CUT)
 
-    def _is_speeding_up(self, now: float) -> bool:
-        rate = self._taken.rate
-        return self.pace is None and rate(now, 1.0) > _FASTER * rate(now, 3.0)
-
     def _look_back(self, now: float, taken: int) -> None:
         """See whether calls flow again after hardly any were taken."""
         since = self.spell.since
@@ -520,7 +525,8 @@ class RateControl:
             self.pace = self.minutes.measure(now, spent_at) * _LEAN
             self._allowed = self.minutes.allowed
             self._is_cruising = False
-            self.test.hold_until(now + LONG_PATIENCE_S)
+            if self.minutes.is_sure:
+                self.test.hold_until(now + LONG_PATIENCE_S)
 
     def _grow(self, now: float, sent: int) -> None:
         seconds, calls = now - self._grown_at, sent - self._grown_sent
@@ -581,19 +587,13 @@ class RateControl:
         if is_limiting or calls + 1 >= _GUESS_UTILISED * pace * seconds:
             self.pace = pace * 2.0 ** min(seconds, 1.0, calls / 2.0)
             self._cut_at = now
-        elif (
-            now - max(self._cut_at, self.pause.until) >= self._unused_s and self.spell.since is None
-        ):
-            self._release(now)
+        elif self.spell.since is None:
+            unused_s = now - max(self._cut_at, self.pause.until)
+            if unused_s >= self.test.unused_s(is_long=self.minutes.is_long):
+                self._release(now)
 
     def _release(self, now: float) -> None:
         """Send without a pace; where the server objects again soon, it is held for longer then."""
         self.test.release(now)
         self.pace, self.is_rising, self._is_cruising = None, False, False
         self.waves.forget()
-
-    @property
-    def _unused_s(self) -> float:
-        """Seconds that a pace has to be unused to be dropped: longer if it is by the minute."""
-        is_long = self.minutes.is_long and self.test.rate is not None
-        return MINUTE_S if is_long else _UNUSED_S

@@ -28,6 +28,7 @@ from msgspec import (
 from pairmill.errors import (
     Kind,
 )
+from pairmill.llm.limits.caution import CautionTest, Step
 from pairmill.llm.limits.headers import (
     Unit,
 )
@@ -166,7 +167,7 @@ class ChargeWatch:
         charge: The current assumption.
     """
 
-    __slots__ = ("_is_fixed", "_patience_s", "_roomy_since", "_since", "charge")
+    __slots__ = ("_is_fixed", "_patience_s", "_roomy_since", "_since", "_suspended", "charge")
 
     def __init__(self, given: Charge | None, now: float) -> None:
         self.charge = given or Charge.ACTUAL
@@ -174,6 +175,31 @@ class ChargeWatch:
         self._since = now  # what was sent before, perhaps by others, counts for a minute
         self._roomy_since: float | None = None
         self._patience_s = _PATIENCE_S
+        self._suspended: Charge | None = None
+
+    @property
+    def is_strict(self) -> bool:
+        """True if more is counted than was used, and nobody said so."""
+        return not self._is_fixed and self.charge is not Charge.ACTUAL
+
+    def suspend(self, now: float) -> bool:
+        """Assume that what is used is charged, to see whether more is refused then.
+
+        Only where the server's figures do not tell; returns whether the assumption changed.
+        """
+        if self._is_fixed or self.charge is not Charge.RECONCILED:
+            return False
+        self._suspended = self.charge
+        self._believe(Charge.ACTUAL, now)
+        return True
+
+    def resume(self, now: float) -> bool:
+        """Return to what was assumed before; return whether the assumption changed."""
+        before, self._suspended = self._suspended, None
+        if before is None or before is self.charge:
+            return False
+        self._believe(before, now)
+        return True
 
     def on_refused(self, now: float, *, is_much: bool) -> bool:
         """Record a refusal of tokens that our count had; return True if the assumption changed.
@@ -251,6 +277,7 @@ class Quota:
 
     __slots__ = (
         "_buckets",
+        "_caution",
         "_dims",
         "_held",
         "_minute",
@@ -273,6 +300,7 @@ class Quota:
         self._minute: MinuteLog | None = None  # kept where tokens are limited
         self._second: SecondLog | None = None
         self._watch = ChargeWatch(limits.charge, now)
+        self._caution = CautionTest()
         self._buckets: dict[Unit, Bucket] = {}
         self.pace: float | None = None
         self._pace: Bucket | None = None
@@ -388,6 +416,38 @@ class Quota:
             capacity = min(requests.capacity, max(least, requests.capacity * _BURST_CUT))
             requests.retune(requests.rate, capacity, now)
         return is_new
+
+    def on_doubtful(
+        self,
+        now: float,
+        index: int,
+        hint: LimitHint | None,
+        retry_after_s: float | None,
+        *,
+        is_cluster: bool,
+    ) -> bool:
+        """Learn of a refusal of call number ``index`` under limits that were given.
+
+        They may have been overdrawn by a little, or it may be noise.
+
+        Returns:
+            Whether ``amounts`` differ from now on, because tokens are counted differently.
+        """
+        is_wider = self._second is not None and self._second.is_wider
+        is_strict = is_wider or self._watch.is_strict
+        step = self._caution.on_refused(index, is_strict=is_strict, is_cluster=is_cluster)
+        if step is Step.STRICTER:
+            return self.on_refused(now, hint, retry_after_s)
+        if step is Step.SUSPEND:
+            if self._second is not None:
+                self._second.suspend()
+            is_told = hint is not None and bool(hint.minute)
+            return not is_told and self._watch.suspend(now)
+        if step is Step.RESUME:
+            if self._second is not None:
+                self._second.resume()
+            return self._watch.resume(now)
+        return False
 
     def set_limits(self, limits: Limits, now: float) -> None:
         """Replace the limits; buckets keep their levels."""

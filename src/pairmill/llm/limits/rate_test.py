@@ -18,6 +18,7 @@ _FIRST_S, _FIRST_CALLS = 2.0, 40  # held, before what was measured is put to the
 _LATEST_S = 1.5  # for each of those calls: a pool that is too slow for them is tested too
 _HALF, _USUAL = 0.5, 0.05  # of a test's calls that a quota refuses, and chance at least
 _SURE = 8.0  # log likelihood ratio of half over the usual
+_UNUSED_S = 2.0  # at a pace that is not used: there is nothing to hold back
 _AS_TESTED = 1.2  # times what was tested: it is uncertain by as much
 
 
@@ -94,6 +95,10 @@ class RateTest:
         """End the test, because nothing limits the pool any more."""
         self._released, self.rate = self.rate, None
         self._released_at = now
+
+    def unused_s(self, *, is_long: bool) -> float:
+        """Seconds for which a pace is unused until it is dropped; more if it is by the minute."""
+        return MINUTE_S if is_long and self.rate is not None else _UNUSED_S
 
     def _is_recent(self, now: float) -> bool:
         return now < self._released_at + LONG_PATIENCE_S

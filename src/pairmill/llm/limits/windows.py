@@ -94,6 +94,7 @@ _SPACE_S = 1.0
 _LEAST_MARGIN_S, _MARGIN_S, _MOST_MARGIN_S = 0.012, 0.014, 0.1
 _LAGS = 2.0  # the margin, in multiples of recently measured delays
 _FADE = 0.995
+_FASTER = 1.2
 _KEPT_S = 90.0  # of samples: a minute, wherever in the pause after it it ended
 _MINUTE_S = 60.0
 _REFUSED = 256  # refusals whose order is known: as many as may come out of order
@@ -158,10 +159,11 @@ class SecondLog:
         margin_s: Seconds left free in each second.
     """
 
-    __slots__ = ("_cap_s", "_lag_s", "_span_s", "_times", "margin_s")
+    __slots__ = ("_cap_s", "_lag_s", "_span_s", "_times", "_wider_s", "margin_s")
 
     def __init__(self, per_s: float) -> None:
         self._cap_s = _MARGIN_S
+        self._wider_s = _MARGIN_S  # the cap that refusals asked for, while it is suspended
         self._lag_s = 0.0
         self.margin_s = _LEAST_MARGIN_S
         self._span_s = 1.0
@@ -199,7 +201,24 @@ class SecondLog:
 
     def on_refused(self) -> None:
         """Record that the margin was too small."""
-        self._cap_s = min(_MOST_MARGIN_S, self._cap_s * 1.5)
+        self._widen(self._cap_s * 1.5)
+
+    @property
+    def is_wider(self) -> bool:
+        """True if refusals have widened the margin."""
+        return self._cap_s > _MARGIN_S
+
+    def suspend(self) -> None:
+        """Go back to the margin of before the refusals, to see whether more are refused."""
+        self._wider_s, self._cap_s, self._lag_s = self._cap_s, _MARGIN_S, 0.0
+        self._set_margin()
+
+    def resume(self) -> None:
+        """Go on with the wider margin."""
+        self._widen(self._wider_s)
+
+    def _widen(self, cap_s: float) -> None:
+        self._cap_s = min(_MOST_MARGIN_S, cap_s)
         self._lag_s = max(self._lag_s, self._cap_s / _LAGS)
         self._set_margin()
 
@@ -248,6 +267,10 @@ class TakenLog:
                 break
         return max(1, self._samples[-1][1] - taken_then) / max(now - since, 1.0)
 
+    def is_speeding_up(self, now: float) -> bool:
+        """Return whether clearly more was accepted in the last second than in the last three."""
+        return self.rate(now, 1.0) > _FASTER * self.rate(now, 3.0)
+
     def span_s(self, now: float, calls: int, least_s: float, most_s: float) -> float:
         """Seconds in which the last so many calls were accepted, within bounds."""
         if not self._samples:
@@ -286,3 +309,12 @@ class RefusedLog:
         self._indices.insert(place, index)
         del self._indices[:-_REFUSED]
         return after
+
+    @property
+    def end(self) -> int:
+        """One more than the number of the last refused call; 0 if there is none."""
+        return self._indices[-1] + 1 if self._indices else 0
+
+    def between(self, first: int, end: int) -> int:
+        """Calls from number ``first`` to before ``end`` that were refused, as far as remembered."""
+        return bisect_left(self._indices, end) - bisect_left(self._indices, first)
