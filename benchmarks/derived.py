@@ -31,8 +31,11 @@ __all__ = ["DerivedEndpoint"]
 
 _SETTINGS = SimulatorSettings(content="derived")
 _LENGTH = b"content-length:"
-_LINE = 200  # bytes in which the path ends
+_CLOSE = (
+    b"\r\nconnection: close"  # of a client with a connection for each call, which reads to its end
+)
 _MOST_BYTES = 2**29  # of answers that are kept: some 200,000
+_MODELS = encode_response(200, b'{"object":"list","data":[{"id":"m","object":"model"}]}')
 _NOTHING = encode_response(404, b'{"error":{"message":"there is nothing here"}}')
 
 
@@ -78,12 +81,17 @@ class Connection(asyncio.Protocol):
             end = split + 4 + _length(head)
             if len(data) < end:
                 return
-            is_chat = (
-                head.startswith(b"POST") and b"/chat/completions" in head[: head.find(b"\r\n")]
-            )
-            response = self._answers.to(data[split + 4 : end]) if is_chat else _NOTHING
-            self._transport.write(response)
+            self._transport.write(self._response(head, data[split + 4 : end]))
+            if _CLOSE in head.lower():
+                self._transport.close()
+                return
             self._data = data = data[end:]
+
+    def _response(self, head: bytes, body: bytes) -> bytes:
+        method, path, _ = head.split(b" ", 2)
+        if method == b"POST" and path.endswith(b"/chat/completions"):
+            return self._answers.to(body)
+        return _MODELS if path.endswith(b"/models") else _NOTHING
 
 
 def _length(head: bytes) -> int:
