@@ -21,7 +21,7 @@ from benchmarks.machine import save, table
 
 from pairmill.chunking.reader import read_chunks
 from pairmill.config import load
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.make import make_recipe
 from pairmill.service.survey import rehearse_unit
 
 if TYPE_CHECKING:

@@ -25,10 +25,10 @@ from benchmarks.machine import describe, save
 
 from pairmill import __version__
 from pairmill.chunking.job import Job
+from pairmill.chunking.pass_over import recording
 from pairmill.chunking.reader_process import ReaderProcess
-from pairmill.chunking.recorded import recording
 from pairmill.config import Settings, fingerprint, load
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.make import make_recipe
 from pairmill.records import Outcome, Usage, digest
 from pairmill.store.entries import Batch, UnitOutcome
 from pairmill.store.folder import open_folder

@@ -17,7 +17,7 @@ from pairmill.llm.local import model_path, running_server
 from pairmill.recipes.answer_fields import make_model
 from pairmill.recipes.answers import json_schema
 from pairmill.recipes.load import library_names, library_text, read_recipe_text
-from pairmill.recipes.registry import for_unit, make_recipe
+from pairmill.recipes.make import for_unit, make_recipe
 from pairmill.store.entries import UnitKey
 from pairmill.store.sqlite.lookup import SqliteLookup
 

@@ -109,6 +109,21 @@ def test_a_folder_is_not_gone_on_with_by_another_ledger(
     assert "recover rebuilds those of SQLite alone" in str(recovered.exception)
 
 
+def test_parts_with_another_ledger_are_not_merged_without_its_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_corpus(tmp_path / "articles", CHUNKS, 10)
+    with Simulator() as endpoint:
+        _run(endpoint, tmp_path, ledger=JsonlStore(), partition="0/1")
+    point = metadata.EntryPoint("jsonl", "jsonl_ledger:STORE", "pairmill.ledgers")
+    monkeypatch.setattr(sys.modules["jsonl_ledger"], "STORE", JsonlStore(), raising=False)
+    monkeypatch.setattr(metadata, "entry_points", lambda **_: [point])
+    merged = CliRunner().invoke(app, ["merge", str(tmp_path / "out"), "-o", str(tmp_path / "all")])
+    assert isinstance(merged.exception, FolderError)
+    assert "merge reads those of SQLite alone" in str(merged.exception)
+    assert not (tmp_path / "all").exists()
+
+
 def test_a_sqlite_folder_is_not_begun_anew_by_another_ledger(tmp_path: Path) -> None:
     write_corpus(tmp_path / "articles", 2, 10)
     with Simulator() as endpoint:

@@ -14,7 +14,7 @@ from tests.support.corpus import article, write_corpus
 from tests.support.endurance import ledger_answers
 
 from pairmill.config import load
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.make import make_recipe
 from pairmill.simulator import Simulator
 
 if TYPE_CHECKING:

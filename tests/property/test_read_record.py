@@ -15,8 +15,8 @@ from tests.support.asks import settings
 from pairmill.chunking import corpus, read_record, shared_lines
 from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.job import Job
+from pairmill.chunking.pass_over import pass_over, recording
 from pairmill.chunking.reader import prepared_of
-from pairmill.chunking.recorded import pass_over, recording
 from pairmill.sources.notes import InputFate, Note
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from pairmill.errors import RejectedError
 from pairmill.events import Bus
 from pairmill.recipes.engine import file_generator
 from pairmill.recipes.load import read_recipe_text
-from pairmill.recipes.registry import compose
+from pairmill.recipes.make import compose
 from pairmill.recipes.repair import Asker, Questions
 from pairmill.records import Completion, Usage, digest
 from pairmill.run.claims import Claims

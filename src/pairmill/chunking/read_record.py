@@ -3,7 +3,7 @@
 The stream of documents is divided into stretches of some thousands. Of each stretch the record
 holds where it ends in the input, a digest of the bytes that were read for it, the ids of its
 chunks, and what was reported. Where a later start finds the bytes unchanged and all units of the
-first stretches finished, it begins to read behind them (`pairmill.chunking.recorded`).
+first stretches finished, it begins to read behind them (`pairmill.chunking.pass_over`).
 
 What later documents need from earlier ones is restored there:
 

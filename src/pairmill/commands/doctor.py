@@ -87,7 +87,7 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
     from pairmill.llm.providers.profile import header_dialect
     from pairmill.llm.providers.wire import Encoder
     from pairmill.llm.retirement import today, warnings_on
-    from pairmill.recipes.registry import make_recipe
+    from pairmill.recipes.make import make_recipe
     from pairmill.run.connect import make_provider, price_of
     from pairmill.run.probing import make_question
     from pairmill.service.doctor import Subject, examine, schema_lines

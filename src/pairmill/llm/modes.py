@@ -2,7 +2,7 @@
 
 The probe is one of the run's questions, with its size and schema, and only an answer that the run
 could use counts. The same calls find the parameters that the model accepts, and how to make it
-think as little as possible: see `providers.dialect` and `providers.reasoning`.
+think as little as possible: see `providers.accepted_parameters` and `providers.reasoning`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.providers.dialect import REFUSALS, Refusal
+from pairmill.llm.providers.accepted_parameters import REFUSALS, Refusal
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.retry import GiveUp, RetryPolicy
 

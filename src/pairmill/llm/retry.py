@@ -1,9 +1,10 @@
-"""Decides whether a failed call is made again, and when: the only place for that.
+"""Decides whether a call that failed within a run is made again, and when.
 
 Pure: the time waited and the random numbers come from outside. The back-off is exponential with
 full jitter (M. Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015): the wait is
 drawn evenly between nothing and the bound, so that calls that failed together do not come back
-together.
+together. The first call of a start has a policy of its own, derived from this one
+(`llm.modes.ProbePolicy`); units whose calls were given up may be tried again (`run.suspects`).
 """
 
 from __future__ import annotations

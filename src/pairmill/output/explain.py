@@ -34,8 +34,8 @@ from pairmill.quality.support import support
 from pairmill.quality.text import count_words
 from pairmill.quality.thresholds import DEFAULT, Thresholds, override
 from pairmill.recipes.checks import view_of
+from pairmill.recipes.make import recipe_of_folder
 from pairmill.recipes.recipe import NullContext
-from pairmill.recipes.registry import recipe_of_folder
 from pairmill.recipes.repair import Asker, Questions
 from pairmill.records import Rejection, digest
 from pairmill.store.claims import CLAIMS, held_by

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from pairmill.recipes.recipe import Recipe
     from pairmill.run.connect import Connection
     from pairmill.run.ending import Account, Ending
-    from pairmill.run.figures import RunMetrics
+    from pairmill.run.judge_figures import RunMetrics
     from pairmill.run.reader import UnitBatch, Work
     from pairmill.run.recipe_context import CanaryGuard
     from pairmill.run.replication import Replication

@@ -25,17 +25,18 @@ from pairmill.errors import FolderError, UsageError
 from pairmill.objects.url import WORK_NAME, default_work_dir, open_store, store_url
 from pairmill.output.origins import read_run_origins
 from pairmill.partition import find_parts, parse_partition
-from pairmill.recipes.registry import for_unit, make_recipe
+from pairmill.recipes.make import for_unit, make_recipe
 from pairmill.replica.publish import check_free, publish
 from pairmill.replica.takeover import spool_lock
 from pairmill.run.ending import Ending
-from pairmill.run.figures import merge_metrics
+from pairmill.run.judge_figures import merge_metrics
 from pairmill.run.origin import note_merged, read_origin
 from pairmill.store.counts import count_run, read_input_counts
 from pairmill.store.files import atomic_write, refusal
 from pairmill.store.folder import lock_folder, open_folder
 from pairmill.store.shards import KINDS
 from pairmill.store.sqlite.rebuild import rebuild
+from pairmill.store.sqlite.store import SQLITE
 from pairmill.store.superseded import SupersededLog, read_superseded
 from pairmill.store.timeline import join_timelines, read_timeline, write_timeline
 
@@ -151,6 +152,11 @@ def _open(path: Path, stack: ExitStack) -> _Part:
         ) from None
     if settings.partition is None:
         raise FolderError(f"{path}: not a part made by 'run --partition'")
+    if folder.ledgers is not SQLITE:
+        raise FolderError(
+            f"{path}: its ledger is kept by '{folder.ledgers.name}'; merge reads those of SQLite"
+            " alone: export each part, and join the exports"
+        )
     with folder.read_ledger() as lookup:
         return _Part(
             folder,

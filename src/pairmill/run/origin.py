@@ -18,7 +18,7 @@ import orjson
 from pairmill.errors import ChangedError, PairmillError
 from pairmill.quality.thresholds import VERSION
 from pairmill.recipes.load import COPY, library_names, read_recipe_file
-from pairmill.recipes.registry import recipe_of_folder
+from pairmill.recipes.make import recipe_of_folder
 from pairmill.store.chain import read_manifest
 from pairmill.store.files import atomic_write
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from pairmill.llm.router import Route, Router
     from pairmill.recipes.recipe import Recipe
     from pairmill.records import Completion, Request
-    from pairmill.run.memory import RunMemory
+    from pairmill.run.remembered import RunMemory
     from pairmill.run.stop import Stop
 
 __all__ = ["PoolProbe", "Readiness", "is_well", "make_question", "make_scout", "settle_mode"]

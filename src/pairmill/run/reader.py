@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from pairmill.chunking.pass_over import Stretch
     from pairmill.chunking.portions import ChunkBatch, Packed
-    from pairmill.chunking.recorded import Stretch
     from pairmill.events import Bus
     from pairmill.recipes.recipe import Recipe
     from pairmill.sources.notes import Note

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pairmill import __version__
 from pairmill.config import Settings, fingerprint, load
 from pairmill.errors import ConfigError, FolderError
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.make import make_recipe
 from pairmill.run.origin import read_origin
 from pairmill.store.chain import read_manifest
 from pairmill.store.files import refusal

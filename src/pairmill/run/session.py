@@ -15,8 +15,8 @@ from pairmill.chunking.clean import FOLLOWED_SINCE, READING_VERSION
 from pairmill.chunking.follow import check_follow
 from pairmill.chunking.follow_state import MARK_FILE, followed_counts
 from pairmill.chunking.job import Job
+from pairmill.chunking.pass_over import pass_over, recording
 from pairmill.chunking.reader_process import ReaderProcess
-from pairmill.chunking.recorded import pass_over, recording
 from pairmill.config import fingerprint
 from pairmill.errors import UsageError
 from pairmill.events import (
@@ -33,14 +33,13 @@ from pairmill.events import (
 )
 from pairmill.output.authorship import note_voice
 from pairmill.partition import check_parts, check_whole, parse_partition
-from pairmill.recipes.registry import for_unit, make_recipe
+from pairmill.recipes.make import for_unit, make_recipe
 from pairmill.run.author_styles import pool_manners
 from pairmill.run.checking import Checkers
 from pairmill.run.connect import check_models
 from pairmill.run.ending import Ending
-from pairmill.run.figures import RunMetrics
+from pairmill.run.judge_figures import RunMetrics
 from pairmill.run.loop import RunLoop
-from pairmill.run.memory import RunMemory
 from pairmill.run.origin import (
     check_copy,
     check_recipe,
@@ -53,6 +52,7 @@ from pairmill.run.origin import (
 from pairmill.run.reader import FollowMarks, Reader, SkippedLog, finished_units
 from pairmill.run.recipe_context import CanaryGuard
 from pairmill.run.recover import adopt
+from pairmill.run.remembered import RunMemory
 from pairmill.run.replication import finished, replicated
 from pairmill.run.stop import Stop
 from pairmill.run.summary import Summary
@@ -74,7 +74,7 @@ from pairmill.store.rows import add_fields
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pairmill.chunking.recorded import Stretch
+    from pairmill.chunking.pass_over import Stretch
     from pairmill.config import Settings
     from pairmill.recipes.recipe import Recipe
     from pairmill.run.replication import Replication

@@ -11,11 +11,11 @@ from pairmill.chunking.reader import read_chunks
 from pairmill.config import fingerprint
 from pairmill.errors import InputError, RejectedError
 from pairmill.events import Bus, Notice
-from pairmill.recipes.registry import for_unit, make_recipe
+from pairmill.recipes.make import for_unit, make_recipe
 from pairmill.recipes.repair import Asker, Questions
 from pairmill.records import Rejection
 from pairmill.run.connect import connected
-from pairmill.run.memory import RunMemory
+from pairmill.run.remembered import RunMemory
 from pairmill.run.stop import Stop
 from pairmill.service.recipes import TriedUnit
 from pairmill.store.folder import open_folder

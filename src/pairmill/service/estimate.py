@@ -20,7 +20,7 @@ from rich.text import Text
 from pairmill.llm.estimate import prompt_chars
 from pairmill.llm.prices import PICO
 from pairmill.plain import hanging
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.make import make_recipe
 from pairmill.records import Chunk, digest
 from pairmill.service.forecast import PlannedCall, calls_per_min, declared_limits
 from pairmill.service.survey import rehearse

@@ -22,8 +22,8 @@ from pairmill.config import Settings, fingerprint, is_local_model
 from pairmill.errors import InputError, PairmillError, RejectedError, UsageError
 from pairmill.llm.estimate import prompt_chars
 from pairmill.recipes.controls import MOST_EARLY
+from pairmill.recipes.make import for_unit, make_recipe, recipe_of_folder
 from pairmill.recipes.probe_question import first_question
-from pairmill.recipes.registry import for_unit, make_recipe, recipe_of_folder
 from pairmill.records import Chunk, digest
 from pairmill.service.console import tell
 from pairmill.sources.files import STANDARD_INPUT

@@ -76,10 +76,10 @@ LATEX = SourceFormat(
     "LaTeX", (".tex", ".latex", ".ltx"), _later("markup", "read_latex"), is_text=True
 )
 FEED = SourceFormat("XML", (".xml", ".rss", ".atom", ".wxr", ".rdf"), _later("feeds", "read_feed"))
-MBOX = SourceFormat("mbox", (".mbox", ".mbx"), _later("messages", "read_mbox"))
-MAIL = SourceFormat("mail", (".eml", ".mhtml", ".mht"), _later("messages", "read_mail"))
+MBOX = SourceFormat("mbox", (".mbox", ".mbx"), _later("mail_and_subtitles", "read_mbox"))
+MAIL = SourceFormat("mail", (".eml", ".mhtml", ".mht"), _later("mail_and_subtitles", "read_mail"))
 SUBTITLES = SourceFormat(
-    "subtitles", (".srt", ".vtt"), _later("messages", "read_subtitles"), is_text=True
+    "subtitles", (".srt", ".vtt"), _later("mail_and_subtitles", "read_subtitles"), is_text=True
 )
 DOCX = SourceFormat(
     "a Word document",

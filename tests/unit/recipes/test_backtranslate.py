@@ -5,7 +5,7 @@ from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, re
 
 from pairmill.errors import ConfigError
 from pairmill.recipes.backtranslate import backtranslate
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.make import make_recipe
 from pairmill.recipes.writing import CANARY
 
 LONG = "\n\n".join(KETTLES.replace("kettle", vessel) for vessel in ("kettle", "vat", "tub"))

@@ -10,7 +10,7 @@ import pytest
 from tests.support.asks import KETTLES, ScriptedAsk, make_chunk, settings
 
 from pairmill.recipes.answers import AnswerModel, json_schema
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.make import make_recipe
 from pairmill.records import Prompt, Request
 
 pytestmark = pytest.mark.anyio

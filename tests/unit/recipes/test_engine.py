@@ -14,8 +14,8 @@ from pairmill.recipes.answer_fields import make_model
 from pairmill.recipes.answers import json_schema, read
 from pairmill.recipes.engine import file_generator, rule_text
 from pairmill.recipes.load import library_names, library_text, read_recipe_text
+from pairmill.recipes.make import compose
 from pairmill.recipes.prompts import CLOSE, OPEN
-from pairmill.recipes.registry import compose
 from pairmill.recipes.repair import Asker, Questions
 from pairmill.recipes.writing import CANARY
 from pairmill.records import Completion, PartOrigin, Usage

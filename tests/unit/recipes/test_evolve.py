@@ -17,7 +17,7 @@ from pairmill.recipes.evolve import (
     Evolution,
     why_not,
 )
-from pairmill.recipes.registry import make_checks, make_recipe
+from pairmill.recipes.make import make_checks, make_recipe
 from pairmill.records import Chunk, Pair
 
 PARENT = Pair(LAW["instruction"], LAW["answer"], 0, "why", LAW["evidence"])

@@ -23,7 +23,7 @@ from pairmill.recipes.controls import (
     wrong_number,
 )
 from pairmill.recipes.judge import Judge, Rating, Ratings, make_judge
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.make import make_recipe
 from pairmill.records import Alternative, Chunk, Pair, Request
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, re
 
 from pairmill.errors import ConfigError, RejectedError
 from pairmill.recipes.backtranslate import two_step, verbatim
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.make import make_recipe
 
 TEXT = KETTLES + " " + KETTLES[:300]  # long enough for two pairs
 

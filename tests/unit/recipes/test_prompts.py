@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.asks import LAW, ScriptedAsk, make_chunk, reply, settings
 
+from pairmill.recipes.make import make_recipe
 from pairmill.recipes.prompts import (
     CLOSE,
     LATEST,
@@ -16,7 +17,6 @@ from pairmill.recipes.prompts import (
     of_settings,
     style_mode,
 )
-from pairmill.recipes.registry import make_recipe
 from pairmill.recipes.writing import CANARY
 from pairmill.records import Sampling
 

@@ -6,7 +6,7 @@ import pytest
 from tests.support.asks import COPPER, LAW, ScriptedAsk, make_chunk, reply, settings
 
 from pairmill.errors import ConfigError
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.make import make_recipe
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from tests.support.recipe_files import MINE
 
 from pairmill.errors import ConfigError, RejectedError
 from pairmill.recipes.load import ENTRY_POINTS, recipe_names
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.make import make_recipe
 
 pytestmark = pytest.mark.anyio
 

@@ -11,9 +11,9 @@ from pairmill.errors import RejectedError
 from pairmill.events import RepairAsked, RepairEnded
 from pairmill.quality.thresholds import override
 from pairmill.recipes.checks import CheckJob, Checks, Verdict, view_of
+from pairmill.recipes.make import make_recipe
 from pairmill.recipes.recipe import NullContext
 from pairmill.recipes.refine import inspect_pair, refine
-from pairmill.recipes.registry import make_recipe
 from pairmill.recipes.writing import CANARY, TERMS
 from pairmill.records import Pair
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from pairmill.chunking.reader import read_chunks
 from pairmill.config import load
-from pairmill.recipes.registry import for_unit, make_recipe
+from pairmill.recipes.make import for_unit, make_recipe
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,11 +12,11 @@ from pairmill.events import Notice, PairVerified, SentenceTried
 from pairmill.quality.trust import parse_figures, verdicts
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.controls import ENOUGH, MOST_MISSED, SENTENCE_FAULTS
+from pairmill.recipes.make import make_recipe
 from pairmill.recipes.prompts import CLOSE, OPEN
-from pairmill.recipes.registry import make_recipe
 from pairmill.recipes.verify import Verifier, make_verifier
 from pairmill.records import Alternative, Pair
-from pairmill.run.figures import RunMetrics
+from pairmill.run.judge_figures import RunMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable

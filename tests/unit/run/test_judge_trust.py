@@ -9,7 +9,7 @@ from tests.unit.recipes.test_judge import KnowingJudge, judge
 
 from pairmill.events import PairJudged
 from pairmill.records import Pair
-from pairmill.run.figures import RunMetrics, summarize
+from pairmill.run.judge_figures import RunMetrics, summarize
 
 if TYPE_CHECKING:
     from collections.abc import Callable

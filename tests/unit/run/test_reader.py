@@ -10,7 +10,7 @@ from tests.support.asks import make_chunk, settings
 
 from pairmill.chunking.follow_state import read_mark
 from pairmill.chunking.portions import PORTION_CHUNKS, ChunkBatch, pack
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.make import make_recipe
 from pairmill.records import Completion, Document, Usage, digest
 from pairmill.run.reader import FollowMarks, Inbox, Reader, UnitBatch, Work
 from pairmill.sources.notes import InputFate, Note

@@ -8,7 +8,7 @@ from tests.support.corpus import article
 from pairmill.config import load
 from pairmill.events import CallAnswered
 from pairmill.llm.price_files import load_prices
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.make import make_recipe
 from pairmill.records import Chunk, Usage, digest
 from pairmill.service.estimate import Pace, PilotWatch, Range, estimate, notes_on, usual_call
 from pairmill.service.survey import Survey, rehearse, survey

@@ -13,7 +13,7 @@ from pairmill import config
 from pairmill.chunking.reader import read_chunks
 from pairmill.config import load
 from pairmill.quality.thresholds import TABLES
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.make import make_recipe
 from pairmill.records import Outcome, digest
 from pairmill.service.survey import planned_processes, survey
 from pairmill.store.entries import Batch, UnitOutcome

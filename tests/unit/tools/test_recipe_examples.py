@@ -20,7 +20,7 @@ from tools.recipe_examples import (
 from pairmill.chunking.reader import read_chunks
 from pairmill.config import load
 from pairmill.recipes.load import library_names
-from pairmill.recipes.registry import for_unit, make_recipe
+from pairmill.recipes.make import for_unit, make_recipe
 from pairmill.records import Usage
 from pairmill.store.rows import RowOrigin, encode_row
 from pairmill.testing import ScriptedAsk

@@ -29,10 +29,10 @@ import math
 
 from pairmill.llm.limits.creep import RARE, crept
 from pairmill.llm.limits.cruise import Cruise
-from pairmill.llm.limits.dependence import DependenceTest
 from pairmill.llm.limits.minutes import MINUTE_S, MinuteWatch
 from pairmill.llm.limits.noise import ClusterTest, NoiseTest, WaveTest, pause_score
 from pairmill.llm.limits.pauses import CapacityWatch, Effect, PoolPause
+from pairmill.llm.limits.rate_dependence import DependenceTest
 from pairmill.llm.limits.rate_test import LONG_PATIENCE_S, LONGER, RateTest
 from pairmill.llm.limits.spell import Spell
 from pairmill.llm.limits.windows import RefusedLog, TakenLog

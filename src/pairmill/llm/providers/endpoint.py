@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pairmill.config import SECRET_HEADER
 from pairmill.errors import ConfigError, Kind, ProviderError
-from pairmill.llm.providers.dialect import Refusal
+from pairmill.llm.providers.accepted_parameters import Refusal
 from pairmill.llm.providers.profile import (
     GENERIC,
     ProviderProfile,

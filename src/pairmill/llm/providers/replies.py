@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from pairmill.llm.classify import FAILED, classify, classify_empty
 from pairmill.llm.limits.headers import LIMIT_HEADERS
 from pairmill.llm.masking import hide
+from pairmill.llm.providers.accepted_parameters import read_refusal
 from pairmill.llm.providers.bodies import read_stream
-from pairmill.llm.providers.dialect import read_refusal
 from pairmill.llm.providers.messages import (
     content_text,
     elsewhere,

@@ -14,7 +14,7 @@ import msgspec
 import orjson
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.providers.dialect import Refusal, WireDialect, fit_schema, is_strict
+from pairmill.llm.providers.accepted_parameters import Refusal, WireDialect, fit_schema, is_strict
 from pairmill.llm.providers.profile import GENERIC, ProviderProfile, RequestOptions
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.reasoning import ReasoningSearch

@@ -44,7 +44,7 @@ from pairmill.quality.thresholds import DEFAULT, Thresholds
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pairmill.output.qc.library import Library
+    from pairmill.output.qc.passage_search import Library
     from pairmill.output.qc.shapes import PairRow
     from pairmill.quality.duplicates import Embed
     from pairmill.quality.grounding import PreparedChunk, PreparedPair

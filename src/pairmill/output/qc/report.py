@@ -18,9 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pairmill.errors import UsageError
-from pairmill.output.qc.library import Library
 from pairmill.output.qc.limits import BY_NATURE, LIMITS
 from pairmill.output.qc.measures import choose_profile, measure
+from pairmill.output.qc.passage_search import Library
 from pairmill.output.qc.variety import Profile
 from pairmill.plain import plain
 from pairmill.quality.filters import prompt_terms

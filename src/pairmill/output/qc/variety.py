@@ -20,7 +20,7 @@ from pairmill.quality.word_lists import ENGLISH, FUNCTION_WORDS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pairmill.output.qc.library import Library
+    from pairmill.output.qc.passage_search import Library
     from pairmill.output.qc.shapes import PairRow
     from pairmill.quality.duplicates import Embed
 

@@ -24,7 +24,7 @@ from pairmill.output.report.pairs import findings_by_place, list_pairs
 from pairmill.output.rows import published_shards
 from pairmill.output.source_texts import find_chunks, has_code
 from pairmill.quality.trust import parse_figures
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.make import make_recipe
 from pairmill.store.folder import read_folder
 from pairmill.store.rows import read_fields
 from pairmill.store.timeline import read_timeline

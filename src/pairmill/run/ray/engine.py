@@ -29,7 +29,7 @@ from pairmill.errors import (
 from pairmill.events import Bus, Notice
 from pairmill.output.formats.registry import choose_formats
 from pairmill.partition import Partition, find_parts
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.make import make_recipe
 from pairmill.run.monitor import watch_loop
 from pairmill.run.ray.cluster import Cluster, LostWorkerError
 from pairmill.run.ray.merged import (

@@ -23,7 +23,7 @@ from pairmill.objects.port import probe
 from pairmill.objects.url import open_store
 from pairmill.output.marks.log import RUN_MARKS
 from pairmill.partition import find_parts, part_of
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.make import make_recipe
 from pairmill.replica.publish import chain_stored, publish, stored_manifest
 from pairmill.replica.restore import fetch
 from pairmill.replica.takeover import chain_of, spool_lock

@@ -5,7 +5,7 @@ from tests.support.asks import settings
 
 from pairmill.output.formats.registry import FORMATS, choose_formats
 from pairmill.recipes.load import library_names
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.make import make_recipe
 
 EXPECTED = {
     "backtranslate": ("messages",),

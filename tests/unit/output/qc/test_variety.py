@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 
-from pairmill.output.qc.library import Library
+from pairmill.output.qc.passage_search import Library
 from pairmill.output.qc.shapes import PairRow
 from pairmill.output.qc.variety import Profile, QcMetrics, describe_variety
 from pairmill.output.rows import Place

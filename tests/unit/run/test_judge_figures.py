@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairmill.events import PairEvolved, PairJudged, ShardPublished
-from pairmill.run.figures import RunMetrics
+from pairmill.run.judge_figures import RunMetrics
 
 if TYPE_CHECKING:
     from pathlib import Path

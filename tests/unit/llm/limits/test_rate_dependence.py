@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pairmill.llm.limits.dependence import DependenceTest
+from pairmill.llm.limits.rate_dependence import DependenceTest
 from pairmill.llm.limits.windows import RefusedLog
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from tests.support.corpus import article
 
 from pairmill.chunking import corpus, read_record
 from pairmill.chunking.job import Job
+from pairmill.chunking.pass_over import pass_over, recording
 from pairmill.chunking.reader import prepared_of
-from pairmill.chunking.recorded import pass_over, recording
 from pairmill.errors import StoppedError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import random
 
 from tests.unit.quality.corpus import make_examples, make_source
 
-from pairmill.output.qc.library import Library
+from pairmill.output.qc.passage_search import Library
 from pairmill.quality.grounding import prepare_pair
 from pairmill.records import Document
 
