@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pairmill.errors import ConfigError, Kind, StoppedError
+from pairmill.errors import Kind, StoppedError
 from pairmill.llm.estimate import worst_constant_tokens, worst_text_tokens
 from pairmill.llm.prices import dollars
 from pairmill.records import Usage
@@ -297,19 +297,6 @@ class Budget:
     def is_capped(self) -> bool:
         """True if there is any cap."""
         return self.caps != Caps()
-
-    def check_price(self, model: str, price: Price | None) -> None:
-        """Refuse a cap in dollars for a model without a known price.
-
-        Raises:
-            ConfigError: There is such a cap, but no price.
-        """
-        if self.caps.picodollars is not None and price is None:
-            raise ConfigError(
-                f"the price of '{model}' is not known, so a cap in dollars cannot be held; "
-                "give its price in a price file (prices: FILE), or use a cap in tokens"
-                " (--max-total-tokens)"
-            )
 
     async def reserve(self, request: Request, price: Price | None) -> Reservation:
         """Reserve the maximum of a call, waiting while other calls may release some.

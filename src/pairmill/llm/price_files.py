@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -46,9 +47,8 @@ def load_prices(override: Path | None = None) -> PriceTable:
     Raises:
         ConfigError: The user's file cannot be read, or holds no prices.
     """
-    bundled = resources.files("pairmill.llm").joinpath("prices.yaml").read_text("utf-8")
     origin = "pairmill's own table"
-    table, as_of = _own(_loads(bundled, "prices.yaml"), "prices.yaml")
+    table, as_of = _bundled()
     if override is None:
         return PriceTable(table, as_of, origin)
     given, given_as_of = _read(override)
@@ -58,6 +58,12 @@ def load_prices(override: Path | None = None) -> PriceTable:
     return PriceTable(
         {**table, **given}, given_as_of or as_of, str(override) if given_as_of else origin
     )
+
+
+@cache
+def _bundled() -> tuple[Mapping[str, Price], date | None]:
+    text = resources.files("pairmill.llm").joinpath("prices.yaml").read_text("utf-8")
+    return _own(_loads(text, "prices.yaml"), "prices.yaml")
 
 
 def _read(path: Path) -> tuple[dict[str, Price], date | None]:

@@ -272,6 +272,20 @@ static Py_ssize_t fold(const char *text, Py_ssize_t length, char *folded)
     return out - folded;
 }
 
+/* A new buffer with the folded words of an ASCII string, and their length; NULL with an exception set. */
+static char *folded_of(PyObject *given, Py_ssize_t *length)
+{
+    const char *text = PyUnicode_AsUTF8AndSize(given, length);
+    if (!text)
+        return NULL;
+    char *folded = PyMem_Malloc(*length + 1);
+    if (!folded)
+        PyErr_NoMemory();
+    else
+        *length = fold(text, *length, folded);
+    return folded;
+}
+
 static int text_read_words(Text *self, Lexicon *lexicon, const char *folded, Py_ssize_t length)
 {
     for (Py_ssize_t at = 0; at < length;) {
@@ -624,13 +638,9 @@ static PyObject *lexicon_count(PyObject *object, PyObject *given)
 {
     const Lexicon *self = (Lexicon *)object;
     Py_ssize_t length;
-    const char *text = PyUnicode_AsUTF8AndSize(given, &length);
-    if (!text)
-        return NULL;
-    char *folded = PyMem_Malloc(length + 1);
+    char *folded = folded_of(given, &length);
     if (!folded)
-        return PyErr_NoMemory();
-    length = fold(text, length, folded);
+        return NULL;
     long counts[FLAGS + 2] = {0};
     for (Py_ssize_t at = 0; at < length;) {
         if (is_blank(folded[at])) {
@@ -1021,18 +1031,15 @@ static PyObject *text_holds_run(PyObject *object, PyObject *given)
 {
     const Text *self = (Text *)object;
     Py_ssize_t length;
-    const char *text = PyUnicode_AsUTF8AndSize(given, &length);
-    if (!text)
+    char *folded = folded_of(given, &length);
+    if (!folded)
         return NULL;
-    char *folded = PyMem_Malloc(length + 1);
     uint64_t *run = PyMem_Malloc((length / 2 + 1) * sizeof(uint64_t));
     int32_t words = 0, found = 0;
-    if (!folded || !run) {
+    if (!run) {
         PyMem_Free(folded);
-        PyMem_Free(run);
         return PyErr_NoMemory();
     }
-    length = fold(text, length, folded);
     for (Py_ssize_t at = 0; at < length;) {
         Py_ssize_t start = at;
         while (at < length && !is_blank(folded[at]))

@@ -72,10 +72,7 @@ def backtranslate(settings: Settings) -> Generator:
     rewriter = Rewriter(settings, forms, cards)
 
     def question(form: PromptTemplate, chunk: Chunk, plan: Plan) -> Prompt:
-        count = len(plan.types)
-        values = {"count": str(count), "plan": plan.lines(), **passage_values(chunk)}
-        max_tokens = TOKENS_PER_REPLY + TOKENS_PER_PAIR * count
-        return form.fill(values, Sampling(settings.temperature, max_tokens, settings.seed))
+        return _planned(form, chunk, plan, settings, TOKENS_PER_PAIR)
 
     async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
         count = count_pairs(chunk.text, settings.pairs_per_chunk)
@@ -107,6 +104,16 @@ def backtranslate(settings: Settings) -> Generator:
         terms=TERMS,
         pools_manners=cards.is_pooled,
     )
+
+
+def _planned(
+    form: PromptTemplate, chunk: Chunk, plan: Plan, settings: Settings, tokens_each: int
+) -> Prompt:
+    """Ask for what is planned about a chunk, with room for ``tokens_each`` tokens of each."""
+    count = len(plan.types)
+    values = {"count": str(count), "plan": plan.lines(), **passage_values(chunk)}
+    max_tokens = TOKENS_PER_REPLY + tokens_each * count
+    return form.fill(values, Sampling(settings.temperature, max_tokens, settings.seed))
 
 
 TWO_STEP_VERSION = "2"
@@ -144,10 +151,7 @@ def two_step(settings: Settings) -> Generator:
     rewriter = Rewriter(settings, pairs_forms, cards)
 
     def question(chunk: Chunk, plan: Plan) -> Prompt:
-        count = len(plan.types)
-        values = {"count": str(count), "plan": plan.lines(), **passage_values(chunk)}
-        max_tokens = TOKENS_PER_REPLY + TOKENS_PER_REQUEST * count
-        return asking.fill(values, Sampling(settings.temperature, max_tokens, settings.seed))
+        return _planned(asking, chunk, plan, settings, TOKENS_PER_REQUEST)
 
     async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
         count = count_pairs(chunk.text, settings.pairs_per_chunk)

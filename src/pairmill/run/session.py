@@ -161,8 +161,6 @@ async def _run(
         )
         if folder.is_blank:  # which no start goes on with without asking
             check_models(settings)
-        if folder.has_ledger:
-            folder.read_ledger().close()  # a newer version's is refused before anything is written
         recipe, changed = recipe_for(folder, settings)
         reading = _reading_of(folder, settings, follows=follows)
         begun = [changed] if again else _begin(folder, settings, own, recipe, reading, changed)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pairmill.errors import ConfigError
 from pairmill.llm.budget import Budget, Caps, PricedUsage, Spent
 from pairmill.llm.prices import pico
 from pairmill.records import Usage
@@ -141,7 +142,12 @@ def open_spending(
         recorded.seconds,
     )
     check_prices(settings, models, prices)
-    budget = _budget(settings, spent)
+    caps = Caps(
+        picodollars=None if settings.max_usd is None else pico(settings.max_usd),
+        tokens=settings.max_total_tokens,
+        seconds=None if settings.max_hours is None else settings.max_hours * 3600.0,
+    )
+    budget = Budget(caps, clock=time.monotonic, wall=time.time, spent=spent)
     lost = PricedUsage(
         Usage(),
         0,
@@ -174,20 +180,16 @@ def check_prices(
     Raises:
         ConfigError: There is such a cap, and such a model.
     """
-    budget = _budget(settings, Spent())
-    for model, price in models.items():
-        budget.check_price(model, price)
-    for model in _without_pool(settings) - set(models):
-        budget.check_price(model, prices.find(model))
-
-
-def _budget(settings: Settings, spent: Spent) -> Budget:
-    caps = Caps(
-        picodollars=None if settings.max_usd is None else pico(settings.max_usd),
-        tokens=settings.max_total_tokens,
-        seconds=None if settings.max_hours is None else settings.max_hours * 3600.0,
-    )
-    return Budget(caps, clock=time.monotonic, wall=time.time, spent=spent)
+    if settings.max_usd is None:
+        return
+    others = {model: prices.find(model) for model in _without_pool(settings)}
+    for model, price in {**others, **models}.items():
+        if price is None:
+            raise ConfigError(
+                f"the price of '{model}' is not known, so a cap in dollars cannot be held; "
+                "give its price in a price file (prices: FILE), or use a cap in tokens"
+                " (--max-total-tokens)"
+            )
 
 
 def _without_pool(settings: Settings) -> set[str]:

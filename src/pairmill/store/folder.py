@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pairmill.errors import ChangedError, FolderError, LockedError, PairmillError
+from pairmill.errors import ChangedError, FolderError, LockedError
 from pairmill.store.chain import GenerationLog, read_manifest
 from pairmill.store.files import DISK, Files, atomic_write, network_file_system, refusal, write_all
 from pairmill.store.ledger import LedgerStore, find_store
@@ -123,7 +123,7 @@ def open_folder(
 
     Raises:
         FolderError: The path is not a folder, cannot be created, or holds foreign files; or its
-            ledger is kept elsewhere.
+            ledger is kept elsewhere, damaged, or a newer version's.
         LockedError: Another process holds it; the text names its pid.
         ChangedError: A setting differs from the last start's, and ``accept_change`` is False.
         StorageError: The disk refused.
@@ -305,20 +305,20 @@ def _is_bare(folder: RunFolder) -> bool:
 
 
 def _is_blank(folder: RunFolder) -> bool:
-    """Return True if nothing was asked or written: it is new, or a start had no key."""
-    if holds_shards(folder):
-        return False
+    """Return True if nothing was asked or written: it is new, or a start had no key.
+
+    Raises:
+        FolderError: Its ledger is damaged, or a newer version's.
+        StorageError: The disk refused.
+    """
     if not folder.has_ledger:
         seen = GenerationLog.read(folder.generation)
-        return not (seen and seen.generation)
-    if not folder.settings.is_file():
-        return False
-    try:
-        with folder.read_ledger() as ledger:
-            totals = ledger.totals()
-            return not (totals.calls or totals.units or ledger.reopened())
-    except PairmillError:
-        return False
+        return not (holds_shards(folder) or (seen and seen.generation))
+    with folder.read_ledger() as ledger:
+        if holds_shards(folder) or not folder.settings.is_file():
+            return False
+        totals = ledger.totals()
+        return not (totals.calls or totals.units or ledger.reopened())
 
 
 def _holds_data(folder: RunFolder) -> bool:

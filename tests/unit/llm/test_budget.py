@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.questions import SCHEMA, request
 
-from pairmill.errors import ConfigError, Kind, ProviderError, StoppedError
+from pairmill.errors import Kind, ProviderError, StoppedError
 from pairmill.llm.budget import (
     Budget,
     CallOutcome,
@@ -121,13 +121,6 @@ def test_what_an_earlier_start_spent_counts() -> None:
     assert budget.try_reserve(1, 0, PRICE) is None
     assert budget.exhausted == "the cap of 1 hours is reached; raise max_hours to go on"
     assert budget.spent.seconds == 3600
-
-
-def test_a_cap_in_dollars_needs_a_price() -> None:
-    with pytest.raises(ConfigError, match="the price of 'x' is not known"):
-        _budget(Caps(picodollars=1)).check_price("x", None)
-    _budget(Caps(tokens=1)).check_price("x", None)
-    _budget(Caps(picodollars=1)).check_price("x", PRICE)
 
 
 def test_a_count_that_can_be_true_is_believed() -> None:

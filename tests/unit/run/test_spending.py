@@ -10,7 +10,7 @@ from pairmill.errors import ConfigError
 from pairmill.llm.budget import CallOutcome, PricedUsage
 from pairmill.llm.price_files import load_prices
 from pairmill.records import Completion, Usage
-from pairmill.run.spending import open_spending
+from pairmill.run.spending import check_prices, open_spending
 from pairmill.store.entries import Batch, PaidAnswer
 from pairmill.store.folder import RunFolder, open_folder
 from pairmill.store.journal import Journal
@@ -35,6 +35,17 @@ def folder(tmp_path: Path) -> Iterator[RunFolder]:
             answer = Completion("t", "stop", "gpt-4o-mini-2024-07-18", usage, 0.0)
             journal.commit(Batch([PaidAnswer("a" * 32, "b" * 32, "c" * 32, answer)]))
         yield found
+
+
+def test_a_cap_in_dollars_needs_the_price_of_every_model_that_is_asked() -> None:
+    capped = load(given={"max_usd": 1.0})
+    check_prices(capped, MODELS, PRICES)
+    with pytest.raises(ConfigError, match="the price of 'x' is not known"):
+        check_prices(capped, {"x": None}, PRICES)
+    judged = load(given={"max_usd": 1.0, "judge": "all", "judge_model": "y"})
+    with pytest.raises(ConfigError, match="the price of 'y' is not known"):
+        check_prices(judged, MODELS, PRICES)
+    check_prices(load(given={"max_total_tokens": 1}), {"x": None}, PRICES)
 
 
 def test_without_a_cap_nothing_is_kept(folder: RunFolder) -> None:
