@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_tar", "read_warc", "read_zip"]
 
+_PAGES = frozenset({"conversion", "response", "resource"})  # types of WARC records
 _MOST_DEPTH = 3
 _MOST_MEMBERS = 1_000_000
 _MOST_RATIO = 200
@@ -34,12 +35,13 @@ def read_warc(opener: Opener) -> Documents:
     from warcio.archiveiterator import ArchiveIterator  # noqa: PLC0415 (an extra)
     from warcio.exceptions import ArchiveLoadFailed  # noqa: PLC0415
 
-    number = 0
+    number = pages = 0
     records = ArchiveIterator(_Reading(opener.stream), no_record_parse=False)
     records.INC_RECORD = ""  # else it would write parts of what was crawled to the terminal
     try:
         for record in records:
             number += 1
+            pages += record.rec_type in _PAGES
             where = f"#{number}"
             url = record.rec_headers.get_header("WARC-Target-URI")
             if record.rec_type == "conversion":
@@ -61,10 +63,13 @@ def read_warc(opener: Opener) -> Documents:
                     url,
                     (language or "").split(",")[0] or None,
                 )
-            elif record.rec_type in ("response", "resource"):
+            elif record.rec_type in _PAGES:
                 yield from _page(record, where, url, opener)
     except ArchiveLoadFailed as error:
         opener.skip("", "broken WARC", f"{str(error)[:150]}; what came before it is kept")
+    else:
+        if number and not pages:  # but requests, metadata, or what is no archive at all
+            opener.skip("", "no records", f"none of {number:,} records is a page")
     if not number:
         opener.skip("", "no records")
     elif records.err_count:

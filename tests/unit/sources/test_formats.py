@@ -203,6 +203,12 @@ BOMB = '<?xml version="1.0"?><!DOCTYPE rss [<!ENTITY a "x"><!ENTITY b "&a;&a;">]
         ("a.tgz", gzip.compress(bytes(10_240), mtime=0), "no records"),
         ("a.zip", b"PK\x05\x06" + bytes(18), "no records"),
         ("a.warc", b"nothing at all", "no records"),
+        (
+            "a.warc",
+            b"WARC/1.0\r\nWARC-Type: warcinfo\r\nContent-Length: 2\r\n\r\na\n\r\n\r\n",
+            "no records",
+        ),
+        ("a.arc", "\u2028".encode(), "no records"),
         ("a.ipynb", b"[1]", "broken notebook"),
         ("a.mbox", b"nothing", "no records"),
         ("a.srt", b"nothing", "no text"),
