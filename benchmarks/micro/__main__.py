@@ -41,10 +41,11 @@ from pairmill.records import (
     digest,
 )
 from pairmill.simulator.content import UNRELATED
+from pairmill.store.columns import RowOrigin
 from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
 from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
-from pairmill.store.rows import RowOrigin, UnitResult, encode_unit
+from pairmill.store.rows import UnitResult, encode_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

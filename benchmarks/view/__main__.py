@@ -21,7 +21,7 @@ from benchmarks.machine import describe, median, save, table
 from tests.support.browser import CHROMIUM, open_page
 from tests.support.viewing import View, viewing
 
-from pairmill.store.rows import ROW_FEATURES
+from pairmill.store.columns import ROW_FEATURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from pairmill.output.hub import HubTarget
     from pairmill.output.qc.report import Report
     from pairmill.run.generate import generate
-    from pairmill.service.companions import Companion, PoolView, RunProgress, RunView
+    from pairmill.service.companions import Companion, PoolView, RunView
     from pairmill.service.estimate import Estimate, Pace
+    from pairmill.service.tally import RunProgress
     from pairmill.sources.in_memory import Given
 
 __all__ = [
@@ -68,9 +69,8 @@ __all__ = [
 
 _OF_RUNS = {
     "generate": "pairmill.run.generate",
-    **dict.fromkeys(
-        ("Companion", "PoolView", "RunProgress", "RunView"), "pairmill.service.companions"
-    ),
+    "RunProgress": "pairmill.service.tally",
+    **dict.fromkeys(("Companion", "PoolView", "RunView"), "pairmill.service.companions"),
 }
 
 

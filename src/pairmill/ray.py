@@ -19,8 +19,9 @@ from pairmill.output.marks.overlay import read_marks
 from pairmill.output.rows import complete_lines, parse, published_shards
 from pairmill.output.tables import ArrowTables
 from pairmill.partition import find_parts
+from pairmill.store.columns import with_fields
 from pairmill.store.folder import read_folder
-from pairmill.store.rows import read_fields, with_fields
+from pairmill.store.rows import read_fields
 
 if TYPE_CHECKING:
     import os

@@ -17,7 +17,7 @@ from tests.support.viewing import View, viewing
 
 from pairmill.output.export_summary import ExportRecord
 from pairmill.output.report.folder import report_on
-from pairmill.store.rows import ROW_FEATURES
+from pairmill.store.columns import ROW_FEATURES
 from pairmill.store.timeline import StageSum, StartPace, Timeline, write_timeline
 
 if TYPE_CHECKING:

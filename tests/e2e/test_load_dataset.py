@@ -15,7 +15,8 @@ from pairmill.output.export_options import ExportOptions
 from pairmill.output.facts import RunFacts
 from pairmill.output.formats.registry import FORMATS
 from pairmill.output.split import Shares
-from pairmill.store.rows import ROW_FEATURES, add_fields
+from pairmill.store.columns import ROW_FEATURES
+from pairmill.store.rows import add_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable

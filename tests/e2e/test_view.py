@@ -14,7 +14,7 @@ import pytest
 from tests.support.cli import pairmill, start
 from tests.support.viewing import View, viewing
 
-from pairmill.store.rows import ROW_FEATURES
+from pairmill.store.columns import ROW_FEATURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from pairmill.config import Settings
 from pairmill.output.formats.registry import FORMATS
 from pairmill.reference import GROUPS, SETTINGS
 from pairmill.simulator import Reply, When, load_scenario, scenario_names
-from pairmill.store.rows import ROW_FEATURES
+from pairmill.store.columns import ROW_FEATURES
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,19 +21,19 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from pairmill.output.features import ROW_NOTES, Schema, declare, type_name
 from pairmill.output.markup import LONGEST, code, escaped, table
 from pairmill.plain import plain
 from pairmill.quality.trust import verdicts
 from pairmill.records import digest
+from pairmill.store.columns import ROW_FEATURES, ROW_NOTES, with_fields
 from pairmill.store.files import write_text
-from pairmill.store.rows import ROW_FEATURES, with_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pairmill.output.facts import RunFacts
+    from pairmill.store.columns import Feature, Schema
 
 __all__ = ["CARD", "RUN_LAYOUT", "Layout", "folder_state", "render_card", "write_card"]
 
@@ -308,6 +308,31 @@ def _trials(facts: RunFacts) -> str:
 
 def _number(value: int | None) -> str | None:
     return None if value is None else f"{value:,}"
+
+
+def declare(schema: Schema) -> list[dict[str, Any]]:
+    """Return the schema as the ``dataset_info.features`` list of a Hugging Face dataset card."""
+    return [{"name": name, **_declaration(feature)} for name, feature in schema.items()]
+
+
+def type_name(feature: Feature) -> str:
+    """Describe a type in a few words: ``string``, ``list of string``, ``struct``."""
+    if isinstance(feature, str):
+        return feature
+    if isinstance(feature, tuple):
+        return f"list of {type_name(feature[0])}"
+    return "struct"
+
+
+def _declaration(feature: Feature) -> dict[str, Any]:
+    if isinstance(feature, str):
+        return {"dtype": feature}
+    if not isinstance(feature, tuple):
+        return {"struct": declare(feature)}
+    inner = feature[0]
+    if isinstance(inner, str):
+        return {"list": inner}
+    return {"list": _declaration(inner) if isinstance(inner, tuple) else declare(inner)}
 
 
 def _fields(layout: Layout) -> str:

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from pairmill.quality.trust import RunFigures
     from pairmill.records import Usage
     from pairmill.store.charges import Bill
+    from pairmill.store.columns import Feature
     from pairmill.store.counts import RunCounts
     from pairmill.store.entries import Totals
     from pairmill.store.folder import RunFolder
-    from pairmill.store.rows import Feature
     from pairmill.store.timeline import Timeline
     from pairmill.store.verdict import RunVerdict
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pairmill.output.features import Feature, Schema
     from pairmill.output.formats.format import Format, Record
+    from pairmill.store.columns import Feature, Schema
 
 __all__ = [
     "FILE_TYPES",

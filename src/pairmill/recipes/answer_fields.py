@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pairmill.recipes.located_yaml import Entry
-    from pairmill.store.rows import Feature
+    from pairmill.store.columns import Feature
 
 __all__ = ["AnswerField", "feature_of", "form_of", "make_model", "object_of", "parse_answer"]
 

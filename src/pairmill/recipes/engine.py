@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pairmill.recipes.recipe_file import ForEach, RecipeFile, RecipeStep, RowRule
     from pairmill.recipes.templating import ValueTemplate
     from pairmill.records import Chunk
-    from pairmill.store.rows import Feature
+    from pairmill.store.columns import Feature
 
 __all__ = ["file_generator", "rule_text", "step_template"]
 

@@ -30,7 +30,7 @@ from pairmill.recipes.controls import (
 from pairmill.recipes.prompts import FIRST, PromptTemplate, as_lines, load_template, of_settings
 from pairmill.recipes.writing import Short, passage_values
 from pairmill.records import Sampling, digest
-from pairmill.store.rows import SCORE_ASPECTS
+from pairmill.store.columns import SCORE_ASPECTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pairmill.recipes.checks import CheckJob, Verdict
     from pairmill.recipes.recipe_file import RecipeFile
     from pairmill.records import Chunk, Pair, Prompt, Rejection
-    from pairmill.store.rows import Feature
+    from pairmill.store.columns import Feature
 
 __all__ = ["Ask", "Generator", "NullContext", "Recipe", "RecipeContext"]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pairmill.recipes.answer_fields import AnswerField
     from pairmill.recipes.draws import Draw
     from pairmill.recipes.templating import TextTemplate, ValueTemplate
-    from pairmill.store.rows import Feature
+    from pairmill.store.columns import Feature
 
 __all__ = [
     "FENCED",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pairmill.recipes.located_yaml import Entry
     from pairmill.recipes.templating import ValueTemplate
-    from pairmill.store.rows import Feature
+    from pairmill.store.columns import Feature
 
 __all__ = [
     "MOST_CALLS",

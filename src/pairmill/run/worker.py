@@ -17,7 +17,8 @@ from pairmill.records import Outcome, Pair, Rejection
 from pairmill.run.asking import UnitCalls
 from pairmill.run.stop import StoppingError
 from pairmill.run.suspects import Cause
-from pairmill.store.rows import RowOrigin, UnitResult
+from pairmill.store.columns import RowOrigin
+from pairmill.store.rows import UnitResult
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

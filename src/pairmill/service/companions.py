@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pairmill.errors import ConfigError
 from pairmill.events import Notice
-from pairmill.llm.prices import PICO
 from pairmill.plain import plain
 from pairmill.plugins import load_named
 from pairmill.service.tally import RunTally
@@ -32,12 +31,12 @@ if TYPE_CHECKING:
     from pairmill.llm.limits.lease import Snapshot
     from pairmill.llm.limits.quota import Limits
     from pairmill.llm.pools import Pool, Pools
+    from pairmill.service.tally import RunProgress
 
 __all__ = [
     "Companion",
     "PoolView",
     "QuotaUse",
-    "RunProgress",
     "RunView",
     "beside",
     "check_companion",
@@ -102,52 +101,6 @@ class QuotaUse:
         return max(parts, default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class RunProgress:
-    """Counts of a run at one moment.
-
-    Units and pairs include those of earlier starts; calls, tokens and failures are this start's.
-
-    Attributes:
-        units: Units of work that have ended.
-        planned: Units that were read so far; all of them once ``reading_done``.
-        pairs: Pairs in the folder.
-        rejected: Units that ended without a valid answer.
-        dropped: Pairs that a check dropped.
-        skipped: Pieces of input that cannot be used, by reason.
-        calls: Calls that were paid for.
-        replayed: Answers taken from the ledger.
-        failures: Failed calls, by kind.
-        usd: Dollars spent in all starts; None if no price is known.
-        usd_in_doubt: Possible further cost of calls of this start whose outcome is unknown.
-        units_per_min: Over the last minute.
-        pairs_per_min: Over the last minute.
-        eta_s: Seconds until the end; None while that is unknown.
-        elapsed_s: Seconds since this start.
-    """
-
-    units: int
-    planned: int
-    reading_done: bool
-    pairs: int
-    rejected: int
-    dropped: int
-    repaired: int
-    skipped: Mapping[str, int]
-    calls: int
-    replayed: int
-    failures: Mapping[str, int]
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int
-    usd: float | None
-    usd_in_doubt: float
-    units_per_min: float
-    pairs_per_min: float
-    eta_s: float | None
-    elapsed_s: float
-
-
 class RunView:
     """A run as a companion sees it. Use it on the event loop; nothing in it changes the run.
 
@@ -173,30 +126,7 @@ class RunView:
 
     def progress(self) -> RunProgress:
         """Return counts, rates and cost at this moment."""
-        tally = self._tally
-        units_per_min, pairs_per_min = tally.rates()
-        return RunProgress(
-            units=tally.ended,
-            planned=tally.known + tally.planned,
-            reading_done=tally.reading_done,
-            pairs=tally.before.pairs + tally.pairs,
-            rejected=tally.before.rejected + tally.rejected,
-            dropped=tally.before.dropped + tally.dropped,
-            repaired=tally.repairs,
-            skipped=dict(tally.skipped),
-            calls=tally.calls,
-            replayed=tally.replayed,
-            failures={str(kind): count for kind, count in tally.failures.items()},
-            prompt_tokens=tally.prompt_tokens,
-            completion_tokens=tally.completion_tokens,
-            cached_tokens=tally.cached_tokens,
-            usd=tally.usd,
-            usd_in_doubt=tally.doubt_picodollars / PICO,
-            units_per_min=units_per_min,
-            pairs_per_min=pairs_per_min,
-            eta_s=tally.left_s(),
-            elapsed_s=tally.elapsed_s,
-        )
+        return self._tally.progress()
 
     def pools(self) -> tuple[PoolView, ...]:
         """Pools; empty until the model is connected, that is, until there is something to ask."""

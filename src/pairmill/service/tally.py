@@ -1,4 +1,8 @@
-"""Counts of a run, updated by its events."""
+"""Counts of a run, updated by its events, and what people and programs see of them.
+
+To show another figure, count it in `RunTally` and add it to `RunProgress`: ``/status.json`` has all
+of these, the status page those that its ``page.js`` names, companions see them as ``progress()``.
+"""
 
 from __future__ import annotations
 
@@ -31,11 +35,11 @@ from pairmill.llm.prices import PICO
 from pairmill.records import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pairmill.events import Bus
 
-__all__ = ["EarlierStarts", "RunTally"]
+__all__ = ["EarlierStarts", "RunProgress", "RunTally"]
 
 RATE_WINDOW_S = 60.0
 _COUNTED = tuple(
@@ -59,6 +63,52 @@ class EarlierStarts:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """Counts of a run at one moment.
+
+    Units and pairs include those of earlier starts; calls, tokens and failures are this start's.
+
+    Attributes:
+        units: Units of work that have ended.
+        planned: Units that were read so far; all of them once ``reading_done``.
+        pairs: Pairs in the folder.
+        rejected: Units that ended without a valid answer.
+        dropped: Pairs that a check dropped.
+        skipped: Pieces of input that cannot be used, by reason.
+        calls: Calls that were paid for.
+        replayed: Answers taken from the ledger.
+        failures: Failed calls, by kind.
+        usd: Dollars spent in all starts; None if no price is known.
+        usd_in_doubt: Possible further cost of calls of this start whose outcome is unknown.
+        units_per_min: Over the last minute.
+        pairs_per_min: Over the last minute.
+        eta_s: Seconds until the end; None while that is unknown.
+        elapsed_s: Seconds since this start.
+    """
+
+    units: int
+    planned: int
+    reading_done: bool
+    pairs: int
+    rejected: int
+    dropped: int
+    repaired: int
+    skipped: Mapping[str, int]
+    calls: int
+    replayed: int
+    failures: Mapping[str, int]
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    usd: float | None
+    usd_in_doubt: float
+    units_per_min: float
+    pairs_per_min: float
+    eta_s: float | None
+    elapsed_s: float
 
 
 @dataclass(slots=True)
@@ -165,6 +215,32 @@ class RunTally:
         if not (self.is_priced and self.reading_done and self.units) or self.usd is None:
             return None
         return self.usd + self.picodollars / PICO / self.units * (self.planned - self.units)
+
+    def progress(self) -> RunProgress:
+        """Return counts, rates and cost at this moment."""
+        units_per_min, pairs_per_min = self.rates()
+        return RunProgress(
+            units=self.ended,
+            planned=self.known + self.planned,
+            reading_done=self.reading_done,
+            pairs=self.before.pairs + self.pairs,
+            rejected=self.before.rejected + self.rejected,
+            dropped=self.before.dropped + self.dropped,
+            repaired=self.repairs,
+            skipped=dict(self.skipped),
+            calls=self.calls,
+            replayed=self.replayed,
+            failures={str(kind): count for kind, count in self.failures.items()},
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            cached_tokens=self.cached_tokens,
+            usd=self.usd,
+            usd_in_doubt=self.doubt_picodollars / PICO,
+            units_per_min=units_per_min,
+            pairs_per_min=pairs_per_min,
+            eta_s=self.left_s(),
+            elapsed_s=self.elapsed_s,
+        )
 
     def counts(self) -> tuple[int, ...]:
         """Return everything that a progress line shows; unchanged if there is nothing new."""

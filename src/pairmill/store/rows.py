@@ -1,8 +1,8 @@
-"""The canonical row of the dataset, and the row of a reject: fixed keys, in a fixed order.
+"""Encodes a unit's result as lines of JSON: rows of the dataset, and rejects.
 
-Missing values are null, and no key is ever left out, so that all shards have the same schema. Text
-comes from crawled pages and models: characters that JSON in UTF-8 cannot hold are replaced, never
-an error.
+The columns are in `pairmill.store.columns`. Missing values are null, and no key is ever left out,
+so that all shards have the same schema. Text comes from crawled pages and models: characters that
+JSON in UTF-8 cannot hold are replaced, never an error.
 
 Fields that only a recipe knows are in the column ``fields``; ``.run/fields.json`` maps each name to
 its `Feature`, with list types as JSON lists of one.
@@ -10,19 +10,14 @@ its `Feature`, with list types as JSON lists of one.
 
 from __future__ import annotations
 
-import math
-import time
-from functools import lru_cache
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from msgspec import Struct
-from msgspec.structs import asdict
 
 from pairmill.errors import ChangedError
-from pairmill.records import digest
 from pairmill.store.charges import DropKey
+from pairmill.store.columns import COLUMNS, REJECTED_VALUES, RejectSource, RowSource
 from pairmill.store.entries import UnitOutcome
 from pairmill.store.files import atomic_write
 
@@ -30,119 +25,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from pairmill.records import Alternative, Chunk, Outcome, Pair, Rejection, Usage
+    from pairmill.records import Chunk, Outcome, Pair, Rejection
+    from pairmill.store.columns import Feature, RowOrigin
 
 __all__ = [
-    "REJECTED_FIELDS",
-    "ROW_FEATURES",
-    "SCORE_ASPECTS",
-    "Feature",
-    "RowOrigin",
     "UnitResult",
     "add_fields",
     "encode_rejection",
     "encode_row",
     "encode_unit",
-    "pair_id",
     "read_fields",
     "share",
-    "with_fields",
 ]
 
-_MOST = 2**53  # the largest count that every JSON reader keeps exact; a server may claim more
-
-SCORE_ASPECTS = ("instruction_following", "truthfulness", "honesty", "helpfulness")
-
-Feature: TypeAlias = "str | tuple[Feature] | Mapping[str, Feature]"
-"""A Hugging Face dtype; a one-tuple: a list of it; a mapping: a struct of named fields."""
-
-ROW_FEATURES: Mapping[str, Feature] = MappingProxyType(
-    {
-        "id": "string",
-        "task": "string",
-        "instruction": "string",
-        "answer": "string",
-        "messages": ({"role": "string", "content": "string"},),
-        "system": "string",
-        "reasoning": "string",
-        # recipe-specific; `with_fields` puts a struct here
-        "fields": "null",
-        "document_id": "string",
-        "chunk_id": "string",
-        "source": "string",
-        "title": "string",
-        "url": "string",
-        "license": "string",
-        "recipe": "string",
-        "prompt_version": "string",
-        "model": "string",
-        "kind": "string",
-        "evidence": "string",
-        "flags": ("string",),
-        "scores": dict.fromkeys(SCORE_ASPECTS, "float64"),
-        "grounding": "float64",
-        "support": "float64",
-        "verification": {
-            **dict.fromkeys(
-                ("supported", "contradicted", "not_in_text", "unproven", "cut"), "int64"
-            ),
-            "quotes": ("string",),
-        },
-        "parent_id": "string",
-        "alternative": {"answer": "string", "route": "string", "score": "float64"},
-        "attempts": "int64",
-        "prompt_tokens": "int64",
-        "completion_tokens": "int64",
-        # Arrow's JSON reader parses ISO strings as time stamps whatever the card says, and casts
-        # them back to a different string. Declared as time stamps, they load as written.
-        "created": "timestamp[s, tz=UTC]",
-    }
-)
-"""The row's fields in their order, each with its type in the Hugging Face ``datasets`` library."""
-
-REJECTED_FIELDS = (
-    "id",
-    "chunk_id",
-    "document_id",
-    "source",
-    "title",
-    "url",
-    "license",
-    "recipe",
-    "prompt_version",
-    "model",
-    "reason",
-    "class",
-    "detail",
-    "raw",
-    "grounding",
-    "support",
-    "attempts",
-    "prompt_tokens",
-    "completion_tokens",
-    "whole_unit",
-    "created",
-)
-"""The fields of a line in ``rejected/``, in their order."""
-
-
-class RowOrigin(Struct, frozen=True):
-    """Shared by all rows of one unit.
-
-    Attributes:
-        model: The model's name as the server returned it.
-        attempts: Answers paid for.
-        usage: Tokens of all of them, distributed over the unit's rows.
-        created: Seconds since the epoch, from the ledger, so that a replay writes the same bytes.
-    """
-
-    unit_id: str
-    recipe: str
-    prompt_version: str
-    model: str
-    attempts: int
-    usage: Usage
-    created: float
+_PAIR_VALUES = tuple((column.name, column.of_pair) for column in COLUMNS if column.of_pair)
 
 
 class UnitResult(Struct, frozen=True):
@@ -159,16 +55,6 @@ class UnitResult(Struct, frozen=True):
     pairs: Sequence[Pair] = ()
     rejections: Sequence[Rejection] = ()
     reason: str | None = None
-
-
-def with_fields(fields: Mapping[str, Feature]) -> Mapping[str, Feature]:
-    """``ROW_FEATURES`` with a recipe's own fields as the type of the column ``fields``."""
-    return {**ROW_FEATURES, "fields": dict(fields)} if fields else ROW_FEATURES
-
-
-def pair_id(unit_id: str, index: int) -> str:
-    """Return the pair's id: 32 hex digits, a hash of its unit's id and its position there."""
-    return digest(unit_id, str(index))
 
 
 def share(total: int, parts: int) -> list[int]:
@@ -191,7 +77,10 @@ def encode_unit(result: UnitResult) -> UnitOutcome:
     paying = len(pairs) or len(rejections)
     costs = list(zip(share(spent[0], paying), share(spent[1], paying), strict=True))
     frame = _frame(chunk, origin)
-    rows = [_row(frame, pair, origin, *cost) for pair, cost in zip(pairs, costs, strict=False)]
+    rows = [
+        _row(frame, RowSource(pair, origin, *cost))
+        for pair, cost in zip(pairs, costs, strict=False)
+    ]
     dues = [(0, 0)] * len(rejections) if pairs else costs
     rejected = [
         encode_rejection(rejection, chunk, origin, *due, error_class=result.reason)
@@ -220,78 +109,21 @@ def encode_row(
     pair: Pair, chunk: Chunk, origin: RowOrigin, prompt_tokens: int, completion_tokens: int
 ) -> bytes:
     """Return one pair as one line of JSON, newline included. Never raises for any text."""
-    return _row(_frame(chunk, origin), pair, origin, prompt_tokens, completion_tokens)
+    source = RowSource(pair, origin, prompt_tokens, completion_tokens)
+    return _row(_frame(chunk, origin), source)
 
 
 def _frame(chunk: Chunk, origin: RowOrigin) -> dict[str, Any]:
     """Make a row, with keys in order, and with the values that all rows of a unit share."""
     return {
-        "id": "",
-        "task": "pair",
-        "instruction": "",
-        "answer": "",
-        "messages": None,
-        "system": None,
-        "reasoning": None,
-        "fields": None,
-        "document_id": chunk.document_id,
-        "chunk_id": chunk.id,
-        "source": chunk.source,
-        "title": chunk.title,
-        "url": chunk.url,
-        "license": chunk.license,
-        "recipe": origin.recipe,
-        "prompt_version": origin.prompt_version,
-        "model": origin.model,
-        "kind": None,
-        "evidence": None,
-        "flags": (),
-        "scores": None,
-        "grounding": None,
-        "support": None,
-        "verification": None,
-        "parent_id": None,
-        "alternative": None,
-        "attempts": origin.attempts,
-        "prompt_tokens": 0,
-        "completion_tokens": 0,
-        "created": _moment(origin.created),
+        column.name: column.of_unit(chunk, origin) if column.of_unit else None for column in COLUMNS
     }
 
 
-def _row(
-    frame: dict[str, Any], pair: Pair, origin: RowOrigin, prompt_tokens: int, completion_tokens: int
-) -> bytes:
+def _row(frame: dict[str, Any], source: RowSource) -> bytes:
     row = frame.copy()
-    row["id"] = pair_id(origin.unit_id, pair.index)
-    row["instruction"] = pair.instruction
-    row["answer"] = pair.answer
-    if pair.task != "pair":
-        row["task"] = pair.task
-        row["instruction"] = pair.instruction or None
-        if pair.messages:
-            row["messages"] = [
-                {"role": turn.role, "content": turn.content} for turn in pair.messages
-            ]
-    row["system"] = pair.system or None
-    row["reasoning"] = pair.reasoning or None
-    if pair.fields:
-        row["fields"] = pair.fields
-    row["kind"] = pair.kind or None
-    row["evidence"] = pair.evidence or None
-    row["flags"] = pair.flags
-    if pair.scores is not None:
-        row["scores"] = _scores(pair.scores)
-    row["grounding"] = _number(pair.grounding)
-    row["support"] = _number(pair.support)
-    if pair.verification is not None:
-        row["verification"] = asdict(pair.verification)
-    if pair.parent is not None:
-        row["parent_id"] = pair_id(origin.unit_id, pair.parent)
-    if pair.alternative is not None:
-        row["alternative"] = _alternative(pair.alternative)
-    row["prompt_tokens"] = min(prompt_tokens, _MOST)
-    row["completion_tokens"] = min(completion_tokens, _MOST)
+    for name, value in _PAIR_VALUES:
+        row[name] = value(source)
     return _line(row)
 
 
@@ -309,31 +141,8 @@ def encode_rejection(
     ``error_class`` is the reason why the unit as a whole was rejected, if it was; it distinguishes
     a tombstone from a chunk with nothing to write about.
     """
-    return _line(
-        {
-            "id": origin.unit_id,
-            "chunk_id": chunk.id,
-            "document_id": chunk.document_id,
-            "source": chunk.source,
-            "title": chunk.title,
-            "url": chunk.url,
-            "license": chunk.license,
-            "recipe": origin.recipe,
-            "prompt_version": origin.prompt_version,
-            "model": origin.model or None,
-            "reason": rejection.reason,
-            "class": error_class,
-            "detail": rejection.detail or None,
-            "raw": rejection.raw,
-            "grounding": _number(rejection.grounding),
-            "support": _number(rejection.support),
-            "attempts": origin.attempts,
-            "prompt_tokens": min(prompt_tokens, _MOST),
-            "completion_tokens": min(completion_tokens, _MOST),
-            "whole_unit": rejection.whole_unit,
-            "created": _moment(origin.created),
-        }
-    )
+    source = RejectSource(rejection, chunk, origin, prompt_tokens, completion_tokens, error_class)
+    return _line({name: value(source) for name, value in REJECTED_VALUES.items()})
 
 
 def _line(row: dict[str, Any]) -> bytes:
@@ -358,28 +167,6 @@ def _clean(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _clean(item) for name, item in value.items()}
     return value
-
-
-def _scores(scores: Mapping[str, float | None]) -> dict[str, float | None]:
-    return {aspect: _number(scores.get(aspect)) for aspect in SCORE_ASPECTS}
-
-
-def _alternative(given: Alternative) -> dict[str, str | float | None]:
-    return {"answer": given.answer, "route": given.route, "score": _number(given.score)}
-
-
-def _number(value: float | None) -> float | None:
-    """Return a float that JSON can hold, never an int; None for NaN and the infinities."""
-    return float(value) if value is not None and math.isfinite(value) else None
-
-
-def _moment(created: float) -> str:
-    return _second(math.floor(created))
-
-
-@lru_cache(maxsize=64)  # units of the same second are written together
-def _second(created: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(created))
 
 
 _NAME = "fields.json"

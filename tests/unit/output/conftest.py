@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-from pairmill.store.rows import ROW_FEATURES
+from pairmill.store.columns import ROW_FEATURES
 
 
 def make_row(number: int, **given: Any) -> dict[str, Any]:

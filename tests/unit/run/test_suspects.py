@@ -15,7 +15,8 @@ from pairmill.records import Outcome, Usage
 from pairmill.run.reader import Inbox, Work
 from pairmill.run.stop import Stop
 from pairmill.run.suspects import Cause, Suspects
-from pairmill.store.rows import RowOrigin, UnitResult
+from pairmill.store.columns import RowOrigin
+from pairmill.store.rows import UnitResult
 
 FREE = [Kind.REFUSED, Kind.OVERLOAD, Kind.RATE, Kind.QUOTA, Kind.CONFIG]
 BILLED = [Kind.TIMEOUT, Kind.LOST]

@@ -11,9 +11,10 @@ from pairmill.errors import StorageError
 from pairmill.events import Bus, Committed, Event, Notice, ShardPublished
 from pairmill.records import Chunk, Completion, Outcome, Usage
 from pairmill.run.writer import MAX_PENDING, Writer
+from pairmill.store.columns import RowOrigin
 from pairmill.store.entries import Batch, PaidAnswer, ShardRecord
 from pairmill.store.journal import Receipt
-from pairmill.store.rows import RowOrigin, UnitResult
+from pairmill.store.rows import UnitResult
 
 if TYPE_CHECKING:
     from pairmill.records import Pair

@@ -6,17 +6,8 @@ import orjson
 import pytest
 
 from pairmill.records import Chunk, Message, Outcome, Pair, Rejection, Usage
-from pairmill.store.rows import (
-    REJECTED_FIELDS,
-    ROW_FEATURES,
-    RowOrigin,
-    UnitResult,
-    encode_rejection,
-    encode_row,
-    encode_unit,
-    pair_id,
-    share,
-)
+from pairmill.store.columns import REJECTED_FIELDS, ROW_FEATURES, RowOrigin, pair_id
+from pairmill.store.rows import UnitResult, encode_rejection, encode_row, encode_unit, share
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,7 +22,8 @@ from pairmill.config import load
 from pairmill.recipes.load import library_names
 from pairmill.recipes.make import for_unit, make_recipe
 from pairmill.records import Usage
-from pairmill.store.rows import RowOrigin, encode_row
+from pairmill.store.columns import RowOrigin
+from pairmill.store.rows import encode_row
 from pairmill.testing import ScriptedAsk
 
 if TYPE_CHECKING:

@@ -108,7 +108,8 @@ class ProviderProfile(_Data):
         query: Query parameters of each call.
         headers: Headers of each call; ``${NAME}`` is replaced by an environment variable.
         body: Extra fields of the JSON body.
-        limits: Dialect of its rate-limit headers: ``common``, ``groq`` or ``together``.
+        limits: Dialect of its rate-limit headers, by its name in
+            `pairmill.llm.limits.headers.HeaderDialect`, where a dialect is added.
         tokens: Field that bounds an answer's length.
         without: Fields that it is known to refuse: ``temperature``, ``top_p``, ``seed``,
             ``stream``, ``system`` (then put before the user's message).

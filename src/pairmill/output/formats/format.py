@@ -7,15 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from pairmill.errors import UsageError
-from pairmill.output.features import ROW_NOTES
 from pairmill.output.rows import task_of
-from pairmill.store.rows import with_fields
+from pairmill.store.columns import ROW_NOTES, with_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from pairmill.output.features import Feature, Schema
     from pairmill.output.rows import Row
+    from pairmill.store.columns import Feature, Schema
 
 __all__ = [
     "Candidate",

@@ -12,7 +12,7 @@ import orjson
 
 from pairmill.output.marks.overlay import NO_MARKS, RESCUED, reject_key
 from pairmill.output.rows import Place, Record, complete_lines, is_row, parse, published_shards
-from pairmill.store.rows import REJECTED_FIELDS, ROW_FEATURES
+from pairmill.store.columns import REJECTED_FIELDS, ROW_FEATURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

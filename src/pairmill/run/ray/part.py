@@ -32,9 +32,11 @@ __all__ = ["SEEN", "Board", "PartEnd", "PartNews", "PartTask", "PartsProgress", 
 _PICO = 10**12
 _MOST_NOTICES = 1_000
 _OF_FOLDER = ("pairs", "rejected", "dropped", "prompt_tokens", "completion_tokens")
-_ADDED = (
-    *("planned", "known", "units", *_OF_FOLDER, "repairs", "calls", "replayed", "cached_tokens"),
-    *("picodollars", "doubt_picodollars", "shards"),
+_NOTHING = PartsCounted()
+_ADDED = tuple(  # every count but that of documents: all parts read the same ones
+    name
+    for name in PartsCounted.__struct_fields__
+    if type(getattr(_NOTHING, name)) is int and name != "documents"
 )
 _OF_ATTEMPTS = ("repairs", "calls", "replayed", "cached_tokens", "doubt_picodollars", "shards")
 

@@ -1,11 +1,10 @@
-"""Health of a run: liveness, and its present activity, for probes and for people."""
+"""Health of a run, for probes: does it move, and can calls be made?"""
 
 from __future__ import annotations
 
-import math
 import time
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pairmill.events import (
     CallAnswered,
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from pairmill.events import Event
     from pairmill.service.companions import PoolView, RunView
 
-__all__ = ["Health", "RateHistory", "RunHealth", "describe_run"]
+__all__ = ["Health", "RunHealth"]
 
 _MARGIN_S = 60.0
 """How long after ``no_progress_s`` a run that did not end by itself is called dead."""
@@ -91,39 +90,6 @@ class RunHealth:
         self._reading_done = self._reading_done or isinstance(event, ReadingDone)
 
 
-class RateHistory:
-    """Pairs a minute over the whole start, in at most ``most`` points.
-
-    When it is full, neighbours are averaged and each further point stands for twice the time.
-
-    Args:
-        most: How many points; even.
-    """
-
-    def __init__(self, most: int = 600) -> None:
-        self._most = most
-        self._points: list[float] = []
-        self._pending: list[float] = []
-        self.seconds_per_point = 1
-
-    def add(self, pairs_per_min: float) -> None:
-        """Take the rate of one more second into account."""
-        self._pending.append(pairs_per_min)
-        if len(self._pending) < self.seconds_per_point:
-            return
-        self._points.append(sum(self._pending) / len(self._pending))
-        self._pending.clear()
-        if len(self._points) >= self._most:
-            halves = zip(self._points[::2], self._points[1::2], strict=True)
-            self._points = [(first + second) / 2 for first, second in halves]
-            self.seconds_per_point *= 2
-
-    @property
-    def points(self) -> list[float]:
-        """Rates, the oldest first."""
-        return [round(point, 1) for point in self._points]
-
-
 def _why_waiting(pools: tuple[PoolView, ...]) -> str:
     """Return the longest pause's cause if every pool pauses, else an empty text."""
     paused = [pool for pool in pools if pool.gate.paused_s > 0 or not pool.is_alive]
@@ -131,32 +97,3 @@ def _why_waiting(pools: tuple[PoolView, ...]) -> str:
         return ""
     longest = max(paused, key=lambda pool: pool.gate.paused_s)
     return f"{longest.name} pauses: {plain(longest.gate.cause, 200)}"
-
-
-def describe_run(view: RunView) -> dict[str, Any]:
-    """Return the state of a run as plain JSON values.
-
-    Returns:
-        The fields of `RunProgress`; ``pools`` with ``quota_used`` and the fields of their gate;
-        ``max_usd`` and ``max_total_tokens``, the caps; ``folder`` and ``model``. Infinite waits are
-        None.
-    """
-    settings = view.settings
-    pools = []
-    for pool in view.pools():
-        gate = asdict(pool.gate)
-        gate["cause"] = plain(pool.gate.cause, 200)
-        if math.isinf(pool.gate.paused_s):
-            gate["paused_s"] = None
-        used = None if pool.quota_used is None else round(pool.quota_used, 4)
-        named = {"name": pool.name, "model": pool.model, "alive": pool.is_alive}
-        pools.append({**named, "quota_used": used, **gate})
-    return {
-        "folder": str(view.folder),
-        "model": settings.model,
-        "recipe": settings.recipe,
-        **asdict(view.progress()),
-        "max_usd": settings.max_usd,
-        "max_total_tokens": settings.max_total_tokens,
-        "pools": pools,
-    }

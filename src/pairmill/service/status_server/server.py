@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -27,16 +26,15 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from pairmill.errors import ConfigError, FolderError
+from pairmill.errors import ConfigError
 from pairmill.events import Notice
 from pairmill.hosts import is_known
-from pairmill.service.status_server.health import RateHistory, RunHealth, describe_run
+from pairmill.service.status_server.health import RunHealth
 from pairmill.service.status_server.metrics import RunMetricsCollector
-from pairmill.store.shards import read_last_rows
+from pairmill.service.status_server.page_data import RateHistory, describe_run, last_pairs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -47,8 +45,6 @@ if TYPE_CHECKING:
 __all__ = ["StatusServer"]
 
 _EVERY_S = 1.0
-_LAST_PAIRS = 5
-_LONGEST_TEXT = 600
 _MOST_LISTENERS = 32
 _HEADERS = {
     "cache-control": "no-store",
@@ -182,7 +178,7 @@ class StatusServer:
                 state["health"] = health.live().reason
                 state["history"] = self._history.points
                 state["history_point_s"] = self._history.seconds_per_point
-                state["last"] = await run_sync(_last_pairs, view.folder)
+                state["last"] = await run_sync(last_pairs, view.folder)
                 yield b"data: " + orjson.dumps(state) + b"\n\n"
                 await asyncio.sleep(_EVERY_S)
         finally:
@@ -238,21 +234,6 @@ class _Guard:
 
 def _probe(health: Health) -> Response:
     return PlainTextResponse(f"{health.reason}\n", 200 if health.is_ok else 503)
-
-
-def _last_pairs(folder: Path) -> list[dict[str, str]]:
-    """Return the last pairs, newest first, cut to a length for a page."""
-    shards = [*(folder / ".run" / "open").glob("train-*"), *(folder / "data").glob("train-*")]
-    found: list[dict[str, str]] = []
-    with contextlib.suppress(OSError, FolderError):
-        for shard in sorted(shards, key=os.path.getmtime, reverse=True)[:2]:
-            for row in read_last_rows(shard, _LAST_PAIRS - len(found)):
-                cut = {
-                    name: str(row.get(name) or "")[:_LONGEST_TEXT]
-                    for name in ("instruction", "answer", "title")
-                }
-                found.append(cut)
-    return found
 
 
 def _parse(address: str) -> tuple[str, int]:

@@ -24,9 +24,9 @@ from msgspec import structs
 from pairmill.errors import ChangedError
 from pairmill.records import Outcome, digest
 from pairmill.store.chain import GenerationLog, LedgerChain, new_chain_id, seen_chain
+from pairmill.store.columns import pair_id
 from pairmill.store.entries import ShardRecord
 from pairmill.store.files import DISK, Files, refusal, write_all
-from pairmill.store.rows import pair_id
 from pairmill.store.shards import (
     KINDS,
     Row,

@@ -19,7 +19,7 @@ from pairmill.output.report.folder import report_on
 from pairmill.output.split import Shares
 from pairmill.recipes.refine import raw_pair
 from pairmill.records import Message, Pair
-from pairmill.store.rows import REJECTED_FIELDS
+from pairmill.store.columns import REJECTED_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

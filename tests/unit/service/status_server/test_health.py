@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import math
-
-import pytest
 from tests.support.asks import settings
 
 from pairmill.events import Bus, Committed, ReadingDone, RunWaits
 from pairmill.llm.limits.lease import Snapshot
 from pairmill.service.companions import PoolView, RunView
-from pairmill.service.status_server.health import RateHistory, RunHealth, describe_run
+from pairmill.service.status_server.health import RunHealth
 
 
 class Clock:
@@ -67,18 +64,3 @@ def test_ready_means_that_calls_can_be_made_or_none_is_left() -> None:
     assert not health.ready().is_ok
     view.bus.emit(ReadingDone())
     assert health.ready().reason == "nothing left to ask"
-
-
-def test_a_pause_without_an_end_is_null_in_json() -> None:
-    view, _, _ = watched(pool(math.inf, "down"))
-    assert describe_run(view)["pools"][0]["paused_s"] is None
-
-
-@pytest.mark.parametrize("seconds", [1, 7, 8, 9, 40, 1000])
-def test_the_history_stays_short_and_keeps_the_mean(seconds: int) -> None:
-    history = RateHistory(most=8)
-    for _ in range(seconds):
-        history.add(5.0)
-    assert len(history.points) < 8
-    assert all(point == 5.0 for point in history.points)
-    assert len(history.points) * history.seconds_per_point > seconds - history.seconds_per_point

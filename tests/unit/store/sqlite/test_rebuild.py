@@ -8,10 +8,11 @@ import pytest
 from pairmill.errors import Kind
 from pairmill.records import Chunk, Outcome, Pair, Rejection, Usage, digest
 from pairmill.store.charges import CallCharge, ChargeSums
+from pairmill.store.columns import RowOrigin
 from pairmill.store.entries import Batch, BilledSend, UnitKey, UnitOutcome
 from pairmill.store.folder import RunFolder, lock_folder, open_folder
 from pairmill.store.journal import Journal
-from pairmill.store.rows import RowOrigin, UnitResult, encode_unit
+from pairmill.store.rows import UnitResult, encode_unit
 from pairmill.store.sqlite.lookup import SqliteLookup
 from pairmill.store.sqlite.rebuild import rebuild
 
