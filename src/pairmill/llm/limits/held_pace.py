@@ -110,7 +110,7 @@ class HeldPace:
     def postpone_test(self, now: float, sent: int) -> None:
         """Say when what was measured is put to the test."""
         since = max(now, self._pause.until)
-        self.test.hold(since, sent, is_long=self.minutes.is_credible)
+        self.test.hold(since, sent, is_long=self.minutes.is_long)
 
     def cut(self, now: float, sent: int, refused: int, *, is_single: bool, fed: float) -> None:
         """Lower the pace after a cluster, or a single refusal.

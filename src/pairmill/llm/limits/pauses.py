@@ -144,6 +144,7 @@ class PoolPause:
 
 
 _COSTLY = 500.0  # calls that a pool would miss by a wait: not before the server was right once
+_LONGEST_DOUBTED_S = 120.0  # longer waits are those of a day's quota, or of an account
 _FIRST_ASKED_S, _LONGEST_ASKED_S = 1.0, 8.0  # until one call asks again, meanwhile
 
 
@@ -175,8 +176,9 @@ class AskedWait:
             rate: Calls a second that are taken otherwise.
             blocked: Pauses before this one with nothing accepted in between.
         """
-        is_doubted = blocked > 0 and self._until > -math.inf
-        if not is_doubted and asked_s * rate < _COSTLY:
+        is_doubted = (blocked > 0 and self._until > -math.inf) or asked_s * rate >= _COSTLY
+        if not is_doubted or asked_s > _LONGEST_DOUBTED_S:
+            self._until = -math.inf
             return asked_s
         if self._kept_at is not None:
             if now >= self._kept_at + _LONGEST_ASKED_S:
