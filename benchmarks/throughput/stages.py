@@ -24,11 +24,11 @@ import orjson
 from benchmarks import corpus
 from benchmarks.machine import describe, save, table
 
+from pairmill.chunking.chunk_batches import pack, packed_of, unpack
 from pairmill.chunking.clean import READING_VERSION, clean, tidy
 from pairmill.chunking.document_filters import Dropped, FilterInput, judge
 from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.job import Job
-from pairmill.chunking.portions import pack, packed_of, unpack
 from pairmill.chunking.reader import read_documents
 from pairmill.chunking.repeats import RepeatIndex
 from pairmill.chunking.shared_lines import SharedLines

@@ -118,9 +118,9 @@ class Folder:
         if self.uses_record:
             names: list[str] = []
 
-            def are_finished(portion: list[str]) -> bool:
-                names.extend(portion)
-                return self.finished.issuperset(portion)
+            def are_finished(batch: list[str]) -> bool:
+                names.extend(batch)
+                return self.finished.issuperset(batch)
 
             job, passed = pass_over(job, are_finished)  # type: ignore[arg-type]
             for one in passed:

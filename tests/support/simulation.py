@@ -28,7 +28,7 @@ from tests.support.journals import Killed
 from tests.support.power import PowerDisk
 from tests.support.virtual_time import VirtualLoop
 
-from pairmill.chunking.portions import read_portions
+from pairmill.chunking.chunk_batches import read_batches
 from pairmill.config import load
 from pairmill.errors import (
     EXIT_DONE,
@@ -446,7 +446,7 @@ def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float])
             (recipe_context, "JudgingQueue", lambda judge: JudgingQueue(judge, now=clock)),
             (author_styles, "run_aside", aside),
             (monitor, "run_sync", aside),
-            (session, "ReaderProcess", lambda job: nullcontext(read_portions(job))),
+            (session, "ReaderProcess", lambda job: nullcontext(read_batches(job))),
             (Writer, "_in_thread", inline),
             # Three slow things that nothing here rests on.
             (session, "calm_collector", nullcontext),

@@ -27,7 +27,7 @@ from pairmill.records import ArticleVersion, Document, digest
 from pairmill.sources.base import Deferred
 from pairmill.sources.characters import plain_line
 from pairmill.sources.files import STANDARD_INPUT, FoundFile, find_files
-from pairmill.sources.lines import JSON_LINES, is_one_value
+from pairmill.sources.json_files import JSON_LINES, is_one_value
 from pairmill.sources.notes import Note
 from pairmill.sources.remote import is_remote
 from pairmill.sources.streams import BLOCK_BYTES, PACKED_ENDINGS, Piped, open_regular

@@ -43,7 +43,7 @@ __all__ = ["Stretch", "pass_over", "recording"]
 
 _ACROSS_SINCE = 3  # version of reading, see `pairmill.chunking.reader`
 _ID_BYTES = 16
-_PORTION = 512  # chunks that are asked about at a time
+_BATCH = 512  # chunks that are asked about at a time
 _READERS = ("charset-normalizer", "lxml")  # what records with pages in them are read by
 _NOT_OF_READING = {
     "paths": (), "folder": b"", "page_processes": 0, "keeps_memory": False, "begun_with": 0,
@@ -136,7 +136,7 @@ def _pass_over(
     before = 0
     is_unchanged = _Unchanged(job, connection)
     for one in _stretches(connection):
-        if not is_unchanged(one) or not all(map(are_finished, _portions(one.chunks))):
+        if not is_unchanged(one) or not all(map(are_finished, _batches(one.chunks))):
             break
         since.append(Stretch(one.mark - before, len(one.chunks) // _ID_BYTES, one.notes))
         before = one.mark
@@ -159,8 +159,8 @@ def _stretches(connection: sqlite3.Connection) -> Iterator[_Recorded]:
         yield _Recorded(*row)
 
 
-def _portions(chunks: bytes) -> Iterator[list[str]]:
-    size = _ID_BYTES * _PORTION
+def _batches(chunks: bytes) -> Iterator[list[str]]:
+    size = _ID_BYTES * _BATCH
     for start in range(0, len(chunks), size):
         text = chunks[start : start + size].hex()
         yield [text[at : at + 2 * _ID_BYTES] for at in range(0, len(text), 2 * _ID_BYTES)]

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pairmill.errors import StoppedError
-from pairmill.sources.lines import JSON_LINES, is_one_value
+from pairmill.sources.json_files import JSON_LINES, is_one_value
 from pairmill.sources.streams import open_regular
 
 if TYPE_CHECKING:

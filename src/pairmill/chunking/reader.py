@@ -31,7 +31,7 @@ from pairmill.sources.base import Deferred, Opener
 from pairmill.sources.extractors import Extractors
 from pairmill.sources.fences import part_long_blocks
 from pairmill.sources.files import check_inputs, find_files
-from pairmill.sources.lines import JSON_LINES, read_lines
+from pairmill.sources.json_files import JSON_LINES, read_lines
 from pairmill.sources.notes import InputFate, Note
 from pairmill.sources.registry import Formats, read_input
 from pairmill.sources.remote import RemoteStream

@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 from itertools import accumulate
 from typing import TYPE_CHECKING, Self
 
-from pairmill.chunking.portions import ChunkBatch
+from pairmill.chunking.chunk_batches import ChunkBatch
 from pairmill.chunking.worker_process import Frame
 from pairmill.errors import ChangedError, InputError, StoppedError
 from pairmill.sources.files import STANDARD_INPUT
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+    from pairmill.chunking.chunk_batches import Packed
     from pairmill.chunking.job import Job
-    from pairmill.chunking.portions import Packed
 
 __all__ = ["ReaderProcess"]
 
 _MODULE = "pairmill.chunking.worker_process"
-_PIPE_BYTES = 2**20  # so that the next portions are read while these are worked on
+_PIPE_BYTES = 2**20  # so that the next batches are read while these are worked on
 
 
 class ReaderProcess:
@@ -59,12 +59,12 @@ class ReaderProcess:
         with ExitStack() as undo:
             undo.callback(self.close)
             widen(self._process.outward, _PIPE_BYTES)
-            with suppress(BrokenPipeError):  # its end is told when a portion is wanted
+            with suppress(BrokenPipeError):  # its end is told when a batch is wanted
                 write_frame(self._process.inward, job)
             undo.pop_all()
 
     def __iter__(self) -> Iterator[ChunkBatch]:
-        """Yield portions up to the end of the input.
+        """Yield batches up to the end of the input.
 
         Raises:
             InputError: The input as a whole cannot be read, or a fault of ours meets it.
@@ -76,18 +76,18 @@ class ReaderProcess:
                     return
                 try:
                     frame = read_frame(self._process.outward, Frame)
-                    portion = None if frame.is_end else self._portion(frame)
+                    batch = None if frame.is_end else self._batch(frame)
                 except BrokenFrameError as error:
                     return self._end_without_word(str(error))
-                if portion is None:
+                if batch is None:
                     self._process.wait()
             if frame.is_change:
                 raise ChangedError(frame.fault)
             if frame.fault:
                 raise (StoppedError if frame.is_resumable else InputError)(frame.fault)
-            if portion is None:
+            if batch is None:
                 return
-            yield portion
+            yield batch
 
     def close(self) -> None:
         """End the process, wherever it is, with all that it started; it has nothing to save."""
@@ -95,7 +95,7 @@ class ReaderProcess:
             return
         self._is_closed = True
         if self._process.end() is not None:
-            with self._reading:  # who waited for a portion has seen the end of the pipe by now
+            with self._reading:  # who waited for a batch has seen the end of the pipe by now
                 self._process.close()
 
     def __enter__(self) -> Self:
@@ -109,7 +109,7 @@ class ReaderProcess:
     ) -> None:
         self.close()
 
-    def _portion(self, frame: Frame) -> ChunkBatch:
+    def _batch(self, frame: Frame) -> ChunkBatch:
         sizes = frame.sizes
         whole = memoryview(read_bytes(self._process.outward, sum(sizes)))
         ends = list(accumulate(sizes))

@@ -17,8 +17,8 @@ from contextlib import suppress
 
 from msgspec import Struct
 
+from pairmill.chunking.chunk_batches import BatchBuilder, ChunkBatch, packed_of
 from pairmill.chunking.job import Job
-from pairmill.chunking.portions import BatchBuilder, ChunkBatch, packed_of
 from pairmill.errors import ChangedError, PairmillError, StoppedError
 from pairmill.sources.notes import Note  # noqa: TC001 (msgspec reads the annotations)
 from pairmill.sources.processes import end_with_parent, read_frame, write_frame
@@ -73,16 +73,16 @@ def main() -> int:
 
 
 def _read(job: Job, out: int) -> None:
-    def send(portion: ChunkBatch) -> None:
-        ids, documents, blobs = zip(*portion.chunks, strict=True) if portion.chunks else ((),) * 3
+    def send(batch: ChunkBatch) -> None:
+        ids, documents, blobs = zip(*batch.chunks, strict=True) if batch.chunks else ((),) * 3
         sizes = list(map(len, blobs))
         head = Frame(
             list(ids),
             list(documents),
             sizes,
-            portion.documents,
-            portion.notes,
-            mark=portion.mark,
+            batch.documents,
+            batch.notes,
+            mark=batch.mark,
         )
         write_frame(out, head, blobs)
 

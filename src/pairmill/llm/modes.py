@@ -23,7 +23,7 @@ from pairmill.llm.retry import GiveUp, RetryPolicy
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from pairmill.llm.patience import AnswerPatience
+    from pairmill.llm.answer_timeout import AnswerTimeout
     from pairmill.llm.providers.wire import Encoder
     from pairmill.llm.retry import Decision, History, Random
     from pairmill.records import Completion, Request
@@ -137,7 +137,7 @@ async def find_mode(
     question: ProbeQuestion,
     key: str,
     memory: ModeMemory,
-    patience: AnswerPatience,
+    answer_timeout: AnswerTimeout,
 ) -> ModeFinding:
     """Find the strongest working mode of an endpoint and model.
 
@@ -154,7 +154,7 @@ async def find_mode(
         question: The probe.
         key: What the endpoint, the model and the wish about thinking are called in ``memory``.
         memory: Holds the finding between runs.
-        patience: Bounds each call that ``ask`` makes.
+        answer_timeout: Bounds each call that ``ask`` makes.
 
     Raises:
         ProviderError: The endpoint cannot be asked at all: its kind and text say why.
@@ -163,13 +163,13 @@ async def find_mode(
     kept = _known(memory.get(key))
     if kept is not None and encoder.restore(model, kept.dialect):
         return kept
-    probe = _Probe(ask, encoder, question, patience)
+    probe = _Probe(ask, encoder, question, answer_timeout)
     encoder.may_weaken = False
     try:
         mode = await probe.find()
     finally:
         encoder.may_weaken = True
-        patience.most_s = math.inf
+        answer_timeout.most_s = math.inf
     encoder.tell_left_out(model)
     search = encoder.reasoning(model)
     found = ModeFinding(
@@ -200,10 +200,10 @@ class _Probe:
         ask: Callable[[Request, Mode], Awaitable[Completion]],
         encoder: Encoder,
         question: ProbeQuestion,
-        patience: AnswerPatience,
+        answer_timeout: AnswerTimeout,
     ) -> None:
         self._ask = ask
-        self._patience = patience
+        self._answer_timeout = answer_timeout
         self._encoder = encoder
         self._question = question
         self._last: ProviderError | None = None
@@ -309,7 +309,7 @@ class _Probe:
             if error.kind is not Kind.BADOUT:
                 raise broken from None
         self._was_bare_answered = True
-        self._patience.most_s = max(_LEAST_PATIENCE_S, _SLOWER * self._patience.took_s)
+        self._answer_timeout.most_s = max(_LEAST_PATIENCE_S, _SLOWER * self._answer_timeout.took_s)
         self.broke = str(broken)
 
     async def _ask_until_settled(self, mode: Mode) -> Completion:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pairmill.records import Document
-    from pairmill.run.remembered import RunMemory
+    from pairmill.run.run_memory import RunMemory
 
 __all__ = ["FirstPass", "Manners", "PooledCards", "main", "pool_manners"]
 

@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from pairmill.llm.providers.provider import Provider
     from pairmill.recipes.recipe import Recipe
     from pairmill.run.asking import ProbeSends
-    from pairmill.run.remembered import RunMemory
+    from pairmill.run.run_memory import RunMemory
     from pairmill.run.stop import Stop
     from pairmill.store.folder import RunFolder
 

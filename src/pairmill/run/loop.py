@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from pairmill.chunking.portions import PORTION_CHUNKS
+from pairmill.chunking.chunk_batches import BATCH_CHUNKS
 from pairmill.errors import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -210,7 +210,7 @@ class RunLoop:
 
     async def _work(self, batch: UnitBatch, connection: Connection) -> None:
         strong = connection.strong
-        inbox = Inbox(2 * max(connection.workers, PORTION_CHUNKS))
+        inbox = Inbox(2 * max(connection.workers, BATCH_CHUNKS))
         suspects = Suspects(self._writer.put_result, inbox, self._stop, connection.is_well)
         self._bus.subscribe(suspects.listen, CallAnswered)
         has_pairs = self._ending.pairs > 0

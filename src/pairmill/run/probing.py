@@ -20,10 +20,10 @@ from pairmill.errors import (
     StoppedError,
 )
 from pairmill.events import CallFailed, Notice
+from pairmill.llm.answer_timeout import AnswerTimeout
 from pairmill.llm.client import Client
 from pairmill.llm.estimate import prompt_chars
 from pairmill.llm.modes import AT_PROBE, IN_PROBE, ProbeQuestion, find_mode
-from pairmill.llm.patience import AnswerPatience
 from pairmill.llm.providers.endpoint import address_hint, refusal_hint
 from pairmill.llm.providers.provider import Mode
 from pairmill.recipes.probe_question import is_answer, sample_question
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from pairmill.llm.router import Route, Router
     from pairmill.recipes.recipe import Recipe
     from pairmill.records import Completion, Request
-    from pairmill.run.remembered import RunMemory
+    from pairmill.run.run_memory import RunMemory
     from pairmill.run.stop import Stop
 
 __all__ = ["PoolProbe", "Readiness", "is_well", "make_question", "make_scout", "settle_mode"]
@@ -88,8 +88,8 @@ async def settle_mode(
         return
     impatience = _Impatience(bus, endpoint, settings.timeout_s)
     bus.subscribe(impatience, CallFailed)
-    patience = AnswerPatience(SystemClock())
-    scout = make_scout(_OnePool(probe.router, pool.name), stop, bus, IN_PROBE, patience)
+    answer_timeout = AnswerTimeout(SystemClock())
+    scout = make_scout(_OnePool(probe.router, pool.name), stop, bus, IN_PROBE, answer_timeout)
 
     async def ask(request: Request, mode: Mode) -> Completion:
         route.mode = mode
@@ -102,7 +102,7 @@ async def settle_mode(
 
     key = f"endpoint {endpoint.url} {pool.model} {endpoint.options.reasoning}"
     try:
-        found = await find_mode(ask, probe.encoder, question, key, memory, patience)
+        found = await find_mode(ask, probe.encoder, question, key, memory, answer_timeout)
     except (ProviderError, StoppedError) as error:
         raise _explained(error, settings, endpoint, question.request) from None
     finally:
@@ -151,7 +151,7 @@ def make_scout(
     stop: Stop,
     bus: Bus,
     policy: RetryPolicy = AT_PROBE,
-    patience: AnswerPatience | None = None,
+    answer_timeout: AnswerTimeout | None = None,
 ) -> Client:
     """Sends probes, with little patience."""
     return Client(
@@ -162,7 +162,7 @@ def make_scout(
         random.Random(),  # noqa: S311 (jitter)
         policy=policy,
         purpose="probe",
-        patience=patience,
+        answer_timeout=answer_timeout,
     )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pairmill.quality.canary import Sighting
     from pairmill.recipes.checks import CheckJob, CheckReply, Verdict
     from pairmill.run.checking import Checkers
-    from pairmill.run.remembered import RunMemory
+    from pairmill.run.run_memory import RunMemory
     from pairmill.run.stop import Stop
 
 __all__ = ["ON_TRIAL", "CanaryGuard", "Repeats"]

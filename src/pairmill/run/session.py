@@ -52,8 +52,8 @@ from pairmill.run.origin import (
 from pairmill.run.reader import FollowMarks, Reader, SkippedLog, finished_units
 from pairmill.run.recipe_context import CanaryGuard
 from pairmill.run.recover import adopt
-from pairmill.run.remembered import RunMemory
 from pairmill.run.replication import finished, replicated
+from pairmill.run.run_memory import RunMemory
 from pairmill.run.stop import Stop
 from pairmill.run.summary import Summary
 from pairmill.run.threads import run_aside

@@ -18,10 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pairmill.errors import EXIT_CONFIG, EXIT_DONE, EXIT_RESUMABLE, Kind, ProviderError
+from pairmill.llm.answer_timeout import AnswerTimeout
 from pairmill.llm.estimate import AnswerTokens
 from pairmill.llm.limits.headers import LimitHint, Unit, read_hint
 from pairmill.llm.modes import ModeFinding, ProbePolicy, ProbeQuestion, find_mode
-from pairmill.llm.patience import AnswerPatience
 from pairmill.llm.providers.endpoint import address_hint, refusal_hint
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.retry import GiveUp, History
@@ -192,7 +192,7 @@ class _Calls:
         self._subject = subject
         self._room = AnswerTokens(settings.answer_tokens)
         self._clock = clock
-        self.patience = AnswerPatience(clock)
+        self.answer_timeout = AnswerTimeout(clock)
         self._rng = rng
         self._count = 0
         self._modes: dict[Mode, str] = {}
@@ -231,7 +231,7 @@ class _Calls:
         started = self._clock.monotonic()
         try:
             send = partial(self._subject.provider.complete, request, mode)
-            reply = await self.patience.bound(send)
+            reply = await self.answer_timeout.bound(send)
         except ProviderError as error:
             self.has_thought = self.has_thought or error.code == "length"
             raise
@@ -282,7 +282,7 @@ async def _find_mode(settings: Settings, subject: Subject, calls: _Calls) -> Mod
         found = ModeFinding(mode, is_usable, thought_tokens=thought)
     else:
         found = await find_mode(
-            calls.ask, subject.encoder, question, "", _NoMemory(), calls.patience
+            calls.ask, subject.encoder, question, "", _NoMemory(), calls.answer_timeout
         )
     if found.is_usable:
         calls.settle(found.mode)

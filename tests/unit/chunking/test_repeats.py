@@ -7,9 +7,9 @@ import orjson
 import pytest
 
 from pairmill.chunking import repeats
+from pairmill.chunking.chunk_batches import read_batches, unpack
 from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.job import Job
-from pairmill.chunking.portions import read_portions, unpack
 from pairmill.chunking.reader import chunks_of
 from pairmill.chunking.repeats import SKETCH_SIZE, Repeat, RepeatIndex, similarity, sketch, union
 from pairmill.config import load
@@ -228,7 +228,7 @@ def test_a_run_remembers_and_whoever_looks_does_not(tmp_path: Path) -> None:
     assert _kept(path, duplicates="near") == [other]
     assert not (state / "intake.db").exists()
     job = Job.of(chosen, keeps_memory=True)
-    assert [unpack(it).text for batch in read_portions(job) for it in batch.chunks] == [other]
+    assert [unpack(it).text for batch in read_batches(job) for it in batch.chunks] == [other]
     longer = f"{one} zzz"  # would be preferred, were the other not paid for
     _records(path, [longer, other])
-    assert [unpack(it).text for batch in read_portions(job) for it in batch.chunks] == [other]
+    assert [unpack(it).text for batch in read_batches(job) for it in batch.chunks] == [other]

@@ -15,8 +15,8 @@ from tests.support.scripted import answer, reply, serve
 
 from pairmill.clock import FakeClock
 from pairmill.errors import Kind, ProviderError
+from pairmill.llm.answer_timeout import AnswerTimeout
 from pairmill.llm.modes import AT_PROBE, ProbeQuestion, find_mode
-from pairmill.llm.patience import AnswerPatience
 from pairmill.llm.providers.direct import DirectProvider
 from pairmill.llm.providers.endpoint import Endpoint, Secret
 from pairmill.llm.providers.provider import Mode
@@ -47,8 +47,8 @@ class Kept(dict[str, str]):
         self[key] = value
 
 
-def patience() -> AnswerPatience:
-    return AnswerPatience(FakeClock())
+def answer_timeout() -> AnswerTimeout:
+    return AnswerTimeout(FakeClock())
 
 
 async def found(*script: bytes, memory: Kept | None = None) -> tuple[Mode, list[str | None]]:
@@ -68,7 +68,9 @@ async def found(*script: bytes, memory: Kept | None = None) -> tuple[Mode, list[
 
         try:
             memory = memory if memory is not None else Kept()
-            mode = (await find_mode(ask, encoder, ASKED, "http://x/v1 m", memory, patience())).mode
+            mode = (
+                await find_mode(ask, encoder, ASKED, "http://x/v1 m", memory, answer_timeout())
+            ).mode
         finally:
             await provider.aclose()
     formats = [sent.get("response_format", {}).get("type") for sent in server.requests]
@@ -171,7 +173,7 @@ async def test_where_nothing_gets_through_all_that_may_be_left_out_is_left_out()
         async def ask(request: Request, mode: Mode) -> Completion:
             return (await provider.complete(request, mode)).completion
 
-        found = await find_mode(ask, encoder, ASKED, "key", Kept(), patience())
+        found = await find_mode(ask, encoder, ASKED, "key", Kept(), answer_timeout())
         await provider.aclose()
     assert found.is_usable
     bare, with_system, with_temperature, with_seed = server.requests[-4:]
@@ -193,7 +195,7 @@ async def test_a_set_up_that_one_replica_finds_wrong_is_asked_another_question()
         async def ask(request: Request, mode: Mode) -> Completion:
             return (await provider.complete(request, mode)).completion
 
-        found = await find_mode(ask, encoder, ASKED, "key", Kept(), patience())
+        found = await find_mode(ask, encoder, ASKED, "key", Kept(), answer_timeout())
         await provider.aclose()
     assert found.is_usable
     first, second = server.requests
@@ -219,7 +221,7 @@ class Breaking:
         return Completion('{"colour": "green"}', "stop", "m", Usage(40, 5), 0.1)
 
     async def find(self) -> ModeFinding:
-        return await find_mode(self.ask, self.encoder, ASKED, "key", Kept(), patience())
+        return await find_mode(self.ask, self.encoder, ASKED, "key", Kept(), answer_timeout())
 
 
 def _has_format(*kinds: str) -> Callable[[dict[str, Any], int], bool]:
@@ -269,7 +271,7 @@ async def test_a_server_that_answers_nothing_is_sent_two_questions_and_no_more()
 async def test_a_wait_for_a_turn_is_no_silence_of_the_server() -> None:
     """Its first answer broke, so that the next ones are given 30 s: not a pause of a minute."""
     clock = FakeClock()
-    bound, encoder, sent = AnswerPatience(clock), Encoder(), list[Mode]()
+    bound, encoder, sent = AnswerTimeout(clock), Encoder(), list[Mode]()
 
     async def send() -> Completion:
         if len(sent) == 1:

@@ -12,7 +12,7 @@ from tests.support.asks import KETTLES, settings
 from pairmill.chunking.job import Job
 from pairmill.recipes.style import card_name, pool
 from pairmill.run.author_styles import Manners, pool_manners
-from pairmill.run.remembered import RunMemory
+from pairmill.run.run_memory import RunMemory
 
 if TYPE_CHECKING:
     from pathlib import Path

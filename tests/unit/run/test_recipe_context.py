@@ -12,7 +12,7 @@ from pairmill.quality.canary import ChunkComparer, Sighting
 from pairmill.quality.grounding import prepare_chunk, prepare_pair
 from pairmill.records import Outcome
 from pairmill.run.recipe_context import ON_TRIAL, CanaryGuard, Repeats
-from pairmill.run.remembered import RunMemory
+from pairmill.run.run_memory import RunMemory
 from pairmill.run.stop import Stop
 
 if TYPE_CHECKING:

@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from pairmill.sources.streams import Source
 
 __all__ = [
-    "PORTION_CHUNKS",
+    "BATCH_CHUNKS",
     "BatchBuilder",
     "ChunkBatch",
     "Packed",
     "pack",
     "packed_of",
-    "read_portions",
+    "read_batches",
     "unpack",
 ]
 
-PORTION_CHUNKS = 256
-PORTION_S = 0.05  # a slow source hands over what it has, so that the first call is not held back
+BATCH_CHUNKS = 256
+BATCH_S = 0.05  # a slow source hands over what it has, so that the first call is not held back
 
 Packed = tuple[str, str, bytes | memoryview]
 """A chunk's id, its document's id, and all of it as bytes, for `unpack`."""
@@ -91,24 +91,24 @@ class BatchBuilder:
             self._documents += 1
             return
         self._notes.append(note)
-        if len(self._notes) >= PORTION_CHUNKS:
+        if len(self._notes) >= BATCH_CHUNKS:
             self.flush()
 
     def add(self, packed: Packed) -> None:
         """Take a chunk."""
         now = time.monotonic()
         if not self._chunks:
-            self._until = now + PORTION_S
+            self._until = now + BATCH_S
         self._chunks.append(packed)
-        if len(self._chunks) >= PORTION_CHUNKS or now > self._until:
+        if len(self._chunks) >= BATCH_CHUNKS or now > self._until:
             self.flush()
 
     def flush(self, mark: int = 0) -> None:
         """Send what was collected, if anything, and the mark that covers it."""
         if self._chunks or self._documents or self._notes or mark:
-            portion = ChunkBatch(self._chunks, self._documents, self._notes, mark)
+            batch = ChunkBatch(self._chunks, self._documents, self._notes, mark)
             self._chunks, self._documents, self._notes = [], 0, []
-            self._send(portion)
+            self._send(batch)
 
 
 def packed_of(
@@ -134,8 +134,8 @@ def _falls_to(part: Partition, packed: Packed) -> bool:
     return part.takes(packed[0])
 
 
-def read_portions(job: Job) -> Iterator[ChunkBatch]:
-    """Yield what `packed_of` does in portions, read in this very process."""
+def read_batches(job: Job) -> Iterator[ChunkBatch]:
+    """Yield what `packed_of` does in batches, read in this very process."""
     sent: list[ChunkBatch] = []
     tray = BatchBuilder(sent.append)
     for packed in packed_of(job, tray.watch):

@@ -7,39 +7,39 @@ import pytest
 
 from pairmill.clock import FakeClock
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.patience import AnswerPatience
+from pairmill.llm.answer_timeout import AnswerTimeout
 
 
 async def test_an_answer_in_time_is_returned_and_timed() -> None:
     clock = FakeClock(auto=False)
-    patience = AnswerPatience(clock)
-    patience.most_s = 30.0
+    answer_timeout = AnswerTimeout(clock)
+    answer_timeout.most_s = 30.0
 
     async def send() -> str:
         clock.now += 7.0
         return "answer"
 
-    assert await patience.bound(send) == "answer"
-    assert patience.took_s == 7.0
+    assert await answer_timeout.bound(send) == "answer"
+    assert answer_timeout.took_s == 7.0
 
 
 async def test_one_that_takes_too_long_is_cancelled_and_may_be_billed() -> None:
-    patience = AnswerPatience(FakeClock())  # whose sleeps end at once
-    patience.most_s = 30.0
+    answer_timeout = AnswerTimeout(FakeClock())  # whose sleeps end at once
+    answer_timeout.most_s = 30.0
     with pytest.raises(ProviderError, match="no answer in time") as caught:
-        await patience.bound(anyio.sleep_forever)
+        await answer_timeout.bound(anyio.sleep_forever)
     assert caught.value.kind is Kind.TIMEOUT
     assert caught.value.maybe_paid
-    assert patience.took_s == 30.0
+    assert answer_timeout.took_s == 30.0
 
 
 async def test_nothing_is_bounded_at_first() -> None:
     clock = FakeClock()
-    patience = AnswerPatience(clock)
+    answer_timeout = AnswerTimeout(clock)
 
     async def send() -> float:
         await clock.sleep(1e6)
         return clock.now
 
-    assert patience.most_s == math.inf
-    assert await patience.bound(send) > 1e6
+    assert answer_timeout.most_s == math.inf
+    assert await answer_timeout.bound(send) > 1e6

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
     from pairmill.clock import Clock
 
-__all__ = ["AnswerPatience"]
+__all__ = ["AnswerTimeout"]
 
 _T = TypeVar("_T")
 
 
-class AnswerPatience:
+class AnswerTimeout:
     """Bounds each call by itself: waits for a turn, and between tries, do not count.
 
     Attributes:

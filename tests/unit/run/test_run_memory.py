@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pairmill.errors import StorageError
-from pairmill.run.remembered import RunMemory
+from pairmill.run.run_memory import RunMemory
 
 if TYPE_CHECKING:
     from pathlib import Path
