@@ -43,7 +43,8 @@ MODULES = {
         "tests/property/test_gate.py",
     ),
     "llm/limits/lease.py": (f"{_LIMITS}/test_gate.py", "tests/property/test_gate.py"),
-    "llm/limits/pacing.py": (f"{_LIMITS}/test_pacing.py", f"{_LIMITS}/test_cruise.py"),
+    "llm/limits/pacing.py": (f"{_LIMITS}/test_pacing.py",),
+    "llm/limits/held_pace.py": (f"{_LIMITS}/test_pacing.py", f"{_LIMITS}/test_quota_tracker.py"),
     "llm/limits/concurrency.py": (
         f"{_LIMITS}/test_concurrency.py",
         f"{_LIMITS}/test_fixed_limit.py",

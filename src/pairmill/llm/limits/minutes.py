@@ -22,7 +22,7 @@ __all__ = ["MINUTE_S", "MinuteWatch"]
 
 MINUTE_S = 60.0
 _LONG_S = 3.0  # with hardly anything taken: the server counts by the minute
-_SHORTS = 20  # shorter spells in a row, until it is not thought to any more
+_SHORTS = 20  # shorter exhaustions in a row, until it is not thought to any more
 _SOON = 2  # long ones in a row that came too soon, until they are thought to be waves
 _APART_S = 45.0  # between two of them, at least; in a shorter time no minute ends twice
 _FULL = 0.95  # of a minute's calls: below, nothing is refused for the quota's sake
@@ -57,7 +57,7 @@ class MinuteWatch:
         self._log = log
         self._measured: deque[float] = deque(maxlen=2)
         self._short_in_row = _SHORTS
-        self._long_at = float("-inf")  # when calls last flowed again after a long spell
+        self._long_at = float("-inf")  # when calls last flowed again after a long exhaustion
         self._soon = 0
         self._doubts = 1.0  # factor on duration and count, until minutes are ruled out
         self._told_s = 0.0  # the wait that was asked for when calls were last blocked
@@ -65,7 +65,7 @@ class MinuteWatch:
         self._fullest = 0.0  # calls in the fullest recent minute
         self._calls = self._refused = 0.0  # while no minute was full
         self._refused_then = 0
-        self._singles = 0  # since calls last flowed again after a long spell
+        self._singles = 0  # since calls last flowed again after a long exhaustion
 
     @property
     def is_long(self) -> bool:
@@ -87,23 +87,23 @@ class MinuteWatch:
         """Share of calls that is refused by chance."""
         return self._refused / (self._calls + _PRIOR)
 
-    def begin_spell(self, now: float, wait_s: float | None) -> None:
-        """Start a spell with hardly anything accepted; the server asked to wait this long."""
+    def begin_exhaustion(self, now: float, wait_s: float | None) -> None:
+        """Start a time with hardly anything accepted; the server asked to wait this long."""
         self._told_s = float("inf") if wait_s is None else wait_s
         self._full_at = now
         self.still_full(now, wait_s)
 
     def still_full(self, now: float, wait_s: float | None) -> None:
-        """Continue the spell: nothing was accepted since; the server asked to wait this long."""
+        """Continue it: nothing was accepted since; the server asked to wait this long."""
         is_far = wait_s is not None and wait_s >= _LONG_S
         self._full_at = max(self._full_at, now + (wait_s or 0.0) if is_far else now)
 
-    def end_spell(self, now: float, silent_s: float, *, is_cluster: bool) -> bool | None:
+    def end_exhaustion(self, now: float, silent_s: float, *, is_cluster: bool) -> bool | None:
         """Learn that calls flow again.
 
         Args:
             now: The time.
-            silent_s: Duration of the spell.
+            silent_s: Duration of the exhaustion.
             is_cluster: It began with several refusals.
 
         Returns:

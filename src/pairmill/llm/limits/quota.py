@@ -28,10 +28,10 @@ from msgspec import (
 from pairmill.errors import (
     Kind,
 )
-from pairmill.llm.limits.caution import CautionTest, Step
 from pairmill.llm.limits.headers import (
     Unit,
 )
+from pairmill.llm.limits.headroom import HeadroomTest, Step
 from pairmill.llm.limits.windows import (
     Bucket,
     MinuteLog,
@@ -277,8 +277,8 @@ class Quota:
 
     __slots__ = (
         "_buckets",
-        "_caution",
         "_dims",
+        "_headroom",
         "_held",
         "_minute",
         "_pace",
@@ -300,7 +300,7 @@ class Quota:
         self._minute: MinuteLog | None = None  # kept where tokens are limited
         self._second: SecondLog | None = None
         self._watch = ChargeWatch(limits.charge, now)
-        self._caution = CautionTest()
+        self._headroom = HeadroomTest()
         self._buckets: dict[Unit, Bucket] = {}
         self.pace: float | None = None
         self._pace: Bucket | None = None
@@ -435,7 +435,7 @@ class Quota:
         """
         is_wider = self._second is not None and self._second.is_wider
         is_strict = is_wider or self._watch.is_strict
-        step = self._caution.on_refused(index, is_strict=is_strict, is_cluster=is_cluster)
+        step = self._headroom.on_refused(index, is_strict=is_strict, is_cluster=is_cluster)
         if step is Step.STRICTER:
             return self.on_refused(now, hint, retry_after_s)
         if step is Step.SUSPEND:

@@ -22,7 +22,9 @@ __all__ = ["DependenceTest"]
 _RUNS = 5  # that are remembered
 _LEAST_CALLS, _MOST_CALLS = 5, 60  # of a run; of a longer one no more count
 _SURE = 5.0  # log likelihood ratio of noise over a quota
-_LEAST_SHARE = 0.35  # of the calls: less noise is told from a quota by ``cruise`` and ``noise``
+_LEAST_SHARE = (
+    0.35  # of the calls: less noise is told from a quota by ``quota_tracker`` and ``noise``
+)
 _LOWEST, _HIGHEST = 0.02, 0.97  # probability that a call is taken: no model is that good
 _EARNED, _BY_MISTAKE = 0.7, 0.1  # of what a pause earns, surely; refused all the same
 

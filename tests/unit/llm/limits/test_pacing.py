@@ -176,12 +176,12 @@ def test_a_quota_that_objects_brings_the_old_pace_back_for_four_times_as_long() 
         for _ in range(quiet_s * 2 - 2):
             now += 0.5
             sent = fed(control, 10, now - 0.5, now, sent)
-            assert not control.is_rising
-        while not control.is_rising or (control.pace or 99) < 15:
+            assert not control.held.is_rising
+        while not control.held.is_rising or (control.pace or 99) < 15:
             now += 0.5
             sent = fed(control, 10, now - 0.5, now, sent)
             assert now < 200
-        before = control.cruise.pace
+        before = control.held.tracker.pace
         assert refuse(control, now, sent)
         assert control.pace == pytest.approx(before, rel=0.05)
         now += 0.5
@@ -278,7 +278,7 @@ def test_single_refusals_of_a_minute_that_is_not_full_are_noise(share: float) ->
             refuse(control, now, sent, in_cluster=False)
     assert control.pace is not None
     assert control.pace >= before
-    assert (control.minutes.noise > 0.03) == bool(share)
+    assert (control.held.minutes.noise > 0.03) == bool(share)
 
 
 def test_single_refusals_of_a_full_minute_lower_the_pace_less_where_there_is_noise() -> None:

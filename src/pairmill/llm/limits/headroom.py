@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from enum import Enum, auto
 
-__all__ = ["CautionTest", "Step"]
+__all__ = ["HeadroomTest", "Step"]
 
 _COUNT = 8  # refusals that a share is measured by, at first
 _MOST_STEPS = 8  # refusals, until remedies are tested rather than added to
@@ -33,7 +33,7 @@ class Step(Enum):
     RESUME = auto()  # the remedies as before
 
 
-class CautionTest:
+class HeadroomTest:
     """Decides when remedies are applied, and when they are tested."""
 
     __slots__ = (

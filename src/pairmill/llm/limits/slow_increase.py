@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pairmill.llm.limits.rate_test import LONG_PATIENCE_S
 
-__all__ = ["RARE", "crept"]
+__all__ = ["RARE", "increased"]
 
 RARE = 0.007
-"""Share of calls that a quota refuses while a pace creeps around it."""
+"""Share of calls that a quota refuses while a pace rises slowly around it."""
 
-_BELOW = 0.98  # share of the allowed rate below which it catches up; above, it creeps
+_BELOW = 0.98  # share of the allowed rate below which it catches up; above, it rises slowly
 _GROWTH_PER_S = 0.001
-_GROWTH_PER_CALL = 0.0003  # a slow pool creeps slowly, so that a 429 stays rare per call
+_GROWTH_PER_CALL = 0.0003  # a slow pool rises more slowly, so that a 429 stays rare per call
 _FASTEST_GROWTH = 60.0  # factor on these after a minute or more without a refusal
 _NOISY_GROWTH = 1.0  # factor beside noise
 _CATCH_UP = 20.0  # factor while below the allowed rate
@@ -19,7 +19,7 @@ _PATIENCE_S = 10.0  # seconds without a refusal after which growth is twice as f
 _LONG_GROWTH = 5.0  # largest factor if the server counts by the minute
 
 
-def crept(
+def increased(
     pace: float,
     allowed: float,
     *,

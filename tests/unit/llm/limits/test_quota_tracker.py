@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from pairmill.llm.limits.cruise import Cruise, QuotaFit
+from pairmill.llm.limits.quota_tracker import QuotaFit, QuotaTracker
 
 
 def blocks(fit: QuotaFit, quota: float, noise: float, rates: list[float], seed: int = 1) -> None:
@@ -54,24 +54,24 @@ def test_a_quota_outside_of_the_grid_is_found_all_the_same() -> None:
         assert fit.quantile(0.5) == pytest.approx(quota, rel=0.1)
 
 
-def cruised(quota: float, noise: float, until_s: float, seed: int = 1) -> tuple[float, float]:
+def tracked(quota: float, noise: float, until_s: float, seed: int = 1) -> tuple[float, float]:
     """Share of what noise leaves of a bucket of a second, and refusals beyond the noise."""
-    dice, cruise = random.Random(seed), Cruise()
-    cruise.begin(0.0, 0, 0.8 * quota, 0.3)
+    dice, tracker = random.Random(seed), QuotaTracker()
+    tracker.begin(0.0, 0, 0.8 * quota, 0.3)
     now, level, sent, done, refused, counted = 0.0, quota, 0, 0, 0, 0
     while now < until_s:
-        now += 1.0 / cruise.pace
-        level = min(quota, level + quota / cruise.pace)
+        now += 1.0 / tracker.pace
+        level = min(quota, level + quota / tracker.pace)
         is_refused = level < 1.0 or dice.random() < noise
         level -= level >= 1.0
         if is_refused:
-            cruise.on_refused(sent)
+            tracker.on_refused(sent)
         sent += 1
         if now > until_s / 4:
             counted += 1
             refused += is_refused
             done += not is_refused
-        cruise.on_sample(now, sent, 0.1)
+        tracker.on_sample(now, sent, 0.1)
     return done / (0.75 * until_s * quota * (1 - noise)), refused / counted - noise
 
 
@@ -79,39 +79,39 @@ def cruised(quota: float, noise: float, until_s: float, seed: int = 1) -> tuple[
 @pytest.mark.parametrize("quota", [5.0, 40.0])
 def test_a_pace_stays_just_below_a_quota(quota: float, noise: float) -> None:
     seeds = range(1, 5)
-    used, beyond = zip(*(cruised(quota, noise, 400.0, seed) for seed in seeds), strict=True)
+    used, beyond = zip(*(tracked(quota, noise, 400.0, seed) for seed in seeds), strict=True)
     assert sum(used) / len(used) >= (0.9 if noise < 0.1 else 0.88)
     assert sum(beyond) / len(used) <= 0.0125
 
 
 def test_a_cluster_at_the_usual_pace_lowers_it_for_one_block() -> None:
-    cruise = Cruise()
-    cruise.begin(0.0, 0, 10.0, 0.1)
-    before = cruise.pace
-    cruise.on_cluster(3.0, 28, 4.0)
-    assert cruise.pace == pytest.approx(0.8 * before)
-    assert not cruise.on_sample(7.0, 60, 0.0)  # not yet: four seconds from when calls go again
-    assert cruise.on_sample(8.5, 64, 0.0)
-    assert cruise.pace > 0.9 * before
+    tracker = QuotaTracker()
+    tracker.begin(0.0, 0, 10.0, 0.1)
+    before = tracker.pace
+    tracker.on_cluster(3.0, 28, 4.0)
+    assert tracker.pace == pytest.approx(0.8 * before)
+    assert not tracker.on_sample(7.0, 60, 0.0)  # not yet: four seconds from when calls go again
+    assert tracker.on_sample(8.5, 64, 0.0)
+    assert tracker.pace > 0.9 * before
 
 
 def test_a_block_in_which_less_was_sent_than_might_be_tells_nothing() -> None:
-    cruise = Cruise()
-    cruise.begin(0.0, 0, 10.0, 0.1)
-    before = cruise.pace
-    assert cruise.on_sample(10.0, 30, 0.0)
-    assert cruise.pace == before
-    assert not cruise.fit.calls
+    tracker = QuotaTracker()
+    tracker.begin(0.0, 0, 10.0, 0.1)
+    before = tracker.pace
+    assert tracker.on_sample(10.0, 30, 0.0)
+    assert tracker.pace == before
+    assert not tracker.fit.calls
 
 
 def test_refusals_that_come_late_count_for_the_block_that_they_were_sent_in() -> None:
-    cruise = Cruise()
-    cruise.begin(0.0, 0, 10.0, 0.1)
-    assert not cruise.on_sample(4.5, 43, 2.0)
+    tracker = QuotaTracker()
+    tracker.begin(0.0, 0, 10.0, 0.1)
+    assert not tracker.on_sample(4.5, 43, 2.0)
     for index in (40, 41, 42, 43, 44):
-        cruise.on_refused(index)
-    assert cruise._refused == 3
-    assert cruise.on_sample(6.5, 60, 2.0)
+        tracker.on_refused(index)
+    assert tracker._refused == 3
+    assert tracker.on_sample(6.5, 60, 2.0)
 
 
 def test_what_was_not_saved_up_is_not_taken_for_saved() -> None:
@@ -131,19 +131,19 @@ def test_what_was_not_saved_up_is_not_taken_for_saved() -> None:
 
 
 def test_higher_rates_are_tried_as_seldom_as_they_cost_refusals() -> None:
-    cruise, now, sent, told = Cruise(), 0.0, 0, 0
-    cruise.begin(0.0, 0, 10.0, 0.3)
+    tracker, now, sent, told = QuotaTracker(), 0.0, 0, 0
+    tracker.begin(0.0, 0, 10.0, 0.3)
     refused = 0.0
     while now < 2_000.0:
         now += 0.5
-        calls = round(0.5 * cruise.pace)
-        over = max(0.0, cruise.pace / 10.0 - 1.0)
+        calls = round(0.5 * tracker.pace)
+        over = max(0.0, tracker.pace / 10.0 - 1.0)
         for index in range(sent, sent + calls):
             refused += over
             if refused >= 1.0:
                 refused -= 1.0
-                cruise.on_refused(index)
+                tracker.on_refused(index)
                 told += 1
         sent += calls
-        cruise.on_sample(now, sent, 0.1)
+        tracker.on_sample(now, sent, 0.1)
     assert 0 < told <= 0.011 * sent

@@ -1,4 +1,4 @@
-"""A spell: a time in which a used-up quota lets hardly any call through. Pure.
+"""Exhaustion: a time in which a used-up quota lets hardly any call through. Pure.
 
 It begins with a pause, and each further refusal extends it as long as hardly anything was accepted:
 a server that counts by the second, or by a bucket, accepts a trickle of calls between refusals.
@@ -6,17 +6,17 @@ a server that counts by the second, or by a bucket, accepts a trickle of calls b
 
 from __future__ import annotations
 
-__all__ = ["Spell"]
+__all__ = ["Exhaustion"]
 
 _TRICKLE = 0.05  # share of the pace that is accepted while a quota is used up
 _MOST_TRICKLE = 10.0  # calls; beyond that the server accepts some all the time
-_FLOW_S = 0.3  # seconds' worth of the pace, accepted beyond the trickle, that end a spell
+_FLOW_S = 0.3  # seconds' worth of the pace, accepted beyond the trickle, that end it
 _FEEDS = 3  # pauses with calls accepted between them, before the trickle counts as the rate
 _FAR_BELOW = 0.5  # share of the pace below which the pace itself is wrong
 
 
-class Spell:
-    """The present spell, or the last one.
+class Exhaustion:
+    """The present exhaustion, or the last one.
 
     Attributes:
         since: When it began; None while calls flow.
@@ -55,7 +55,7 @@ class Spell:
         return taken > self.mark + self._trickle(now, pace) + _FLOW_S * lately
 
     def fed(self, now: float, taken: int, pace: float) -> float:
-        """Return the calls a second accepted throughout the spell; 0.0 if they are no evidence.
+        """Return the calls a second accepted throughout; 0.0 if they are no evidence.
 
         Before anything was measured the pace may be far too high. Then the trickle is all that the
         server allows, and becomes the measured rate.

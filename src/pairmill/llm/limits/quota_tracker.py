@@ -5,17 +5,17 @@ of its own (the noise). Of ``n`` calls in ``d`` seconds it refuses each with pro
 
     f = p + (1 - p) * max(0, 1 - q * d / n)
 
-One rate alone cannot tell the two apart. So ``Cruise`` occasionally sends a block of calls at a
-higher rate while the quota is uncertain, and at a lower rate while the noise is: the experiment of
-PCC (Dong et al., NSDI 2015). Like BBR (Cardwell et al., ACM Queue 2016) it tolerates random losses
-and judges by what is delivered at which rate. ``QuotaFit`` weighs the evidence.
+One rate alone cannot tell the two apart. So ``QuotaTracker`` occasionally sends a block of calls at
+a higher rate while the quota is uncertain, and at a lower rate while the noise is: the experiment
+of PCC (Dong et al., NSDI 2015). Like BBR (Cardwell et al., ACM Queue 2016) it tolerates random
+losses and judges by what is delivered at which rate. ``QuotaFit`` weighs the evidence.
 """
 
 from __future__ import annotations
 
 import math
 
-__all__ = ["Cruise", "QuotaFit"]
+__all__ = ["QuotaFit", "QuotaTracker"]
 
 _NOISE = (0.0, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.14, 0.2, 0.3, 0.45)
 _PRIOR = (3.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, -2.0, -4.0, -6.0, -9.0, -12.0)  # log weights
@@ -39,8 +39,8 @@ _BLOCK_CALLS, _BLOCK_S = 20, 4.0  # least size of a block: more than a usual bur
 _LONGEST_BLOCK_S = 24.0  # then a slow pool's block ends with fewer calls
 _CREDIBLE_S = 1.0  # shorter blocks are no evidence
 _USED = 0.8  # share of the pace that a block must use to be evidence
-_LEAN, _CRUISE = 0.95, 0.25  # the pace: this share of this quantile of the quota
-_NOISY_LEAN, _NOISY_CRUISE = 0.96, 0.3  # the same beside noise, where only trials raise the pace
+_LEAN, _QUANTILE = 0.95, 0.25  # the pace: this share of this quantile of the quota
+_NOISY_LEAN, _NOISY_QUANTILE = 0.96, 0.3  # the same beside noise, where only trials raise the pace
 _QUIET = 0.005  # noise below this counts as none
 _LOW, _HIGH, _WIDE = 0.2, 0.8, 1.12  # quantiles; the ratio above which the quota is uncertain
 _HIGHEST = 1.3  # fastest block, in multiples of the usual pace
@@ -240,7 +240,7 @@ def _likelihoods(noise: float, over: list[float], hits: float, misses: float) ->
     ]
 
 
-class Cruise:
+class QuotaTracker:
     """Holds a pace just below the estimated quota, block by block.
 
     The pace is a twentieth below a low quantile of the quota, since a call too many costs more than
@@ -320,7 +320,7 @@ class Cruise:
         self._end_at = math.inf
         was_probe, self._is_probe, self._calls = self._is_probe, False, _BLOCK_CALLS
         is_quiet = self.noise < _QUIET  # so each refusal is the quota's
-        lean, low = (_LEAN, _CRUISE) if is_quiet else (_NOISY_LEAN, _NOISY_CRUISE)
+        lean, low = (_LEAN, _QUANTILE) if is_quiet else (_NOISY_LEAN, _NOISY_QUANTILE)
         usual = lean * (self.fit.quantile(low) if self.fit.calls else self.fit.rate)
         if was_probe or self._ceiling == math.inf:
             self._ceiling = usual

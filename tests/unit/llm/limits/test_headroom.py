@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pairmill.llm.limits.caution import CautionTest, Step
+from pairmill.llm.limits.headroom import HeadroomTest, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ def course(
         seed: Of the refusals.
         calls: How many are made.
     """
-    test, dice = CautionTest(), random.Random(seed)
+    test, dice = HeadroomTest(), random.Random(seed)
     remedies, suspended, refused = 0, 0, list[int]()
     for index in range(calls):
         if dice.random() >= share(index, remedies):
@@ -62,10 +62,10 @@ def test_refusals_that_double_are_no_noise_any_more() -> None:
 
 
 def test_a_cluster_is_no_chance_until_noise_is_known() -> None:
-    test = CautionTest()
+    test = HeadroomTest()
     assert test.on_refused(500, is_strict=False, is_cluster=True) is Step.STRICTER
     assert test.on_refused(501, is_strict=True, is_cluster=True) is Step.STRICTER
-    known = CautionTest()
+    known = HeadroomTest()
     steps = [
         known.on_refused(index, is_strict=index > 0, is_cluster=False)
         for index in range(0, 1_000, 20)
