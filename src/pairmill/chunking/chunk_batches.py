@@ -37,10 +37,10 @@ __all__ = [
 ]
 
 BATCH_CHUNKS = 256
-BATCH_S = 0.05  # a slow source hands over what it has, so that the first call is not held back
+BATCH_S = 0.05  # a slow source passes on what it has, so that the first call is not delayed
 
 Packed = tuple[str, str, bytes | memoryview]
-"""A chunk's id, its document's id, and all of it as bytes, for `unpack`."""
+"""A chunk's id, its document's id, and the whole chunk as bytes, for `unpack`."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _FIELDS = Chunk.__struct_fields__
@@ -53,9 +53,9 @@ class ChunkBatch:
 
     Attributes:
         chunks: In order. A chunk that is finished need never be unpacked.
-        documents: How many documents were read meanwhile.
-        notes: What else the intake reported.
-        mark: The mark that covers everything so far, if the input is followed; 0: none.
+        documents: Number of documents read meanwhile.
+        notes: Other notes of the reader.
+        mark: Mark that covers everything so far, if the input is followed; 0: none.
     """
 
     chunks: Sequence[Packed]
@@ -65,13 +65,13 @@ class ChunkBatch:
 
 
 def pack(document: Document, index: int, span: Span, name: str = "") -> Packed:
-    """Make a chunk ready to travel, without making it first; ``name``: its id, where known."""
+    """Encode a chunk of a document without creating it first; ``name``: its id, if known."""
     values = chunk_values(document, index, span, name)
     return values[0], document.id, _encode(values)
 
 
 def unpack(packed: Packed) -> Chunk:
-    """Return the chunk that was packed, by this process or by one that it has started."""
+    """Decode a chunk that was packed by this process or by one that it started."""
     return Chunk(*_decode(packed[2]))
 
 
@@ -86,7 +86,7 @@ class BatchBuilder:
         self._until = 0.0
 
     def watch(self, note: Note) -> None:
-        """Take a note; see `notes.Watch`."""
+        """Add a note; see `notes.Watch`."""
         if note.fate is InputFate.READ:
             self._documents += 1
             return
@@ -95,7 +95,7 @@ class BatchBuilder:
             self.flush()
 
     def add(self, packed: Packed) -> None:
-        """Take a chunk."""
+        """Add a chunk."""
         now = time.monotonic()
         if not self._chunks:
             self._until = now + BATCH_S
@@ -104,7 +104,7 @@ class BatchBuilder:
             self.flush()
 
     def flush(self, mark: int = 0) -> None:
-        """Send what was collected, if anything, and the mark that covers it."""
+        """Send the collected chunks and notes, if any, and the mark that covers them."""
         if self._chunks or self._documents or self._notes or mark:
             batch = ChunkBatch(self._chunks, self._documents, self._notes, mark)
             self._chunks, self._documents, self._notes = [], 0, []
@@ -119,7 +119,7 @@ def packed_of(
 ) -> Iterator[Packed]:
     """Yield the chunks of inputs that were checked, packed; the first ``limit`` of them.
 
-    Of these, where the job names a part, only those that fall to it.
+    If the job names a part, only the chunks of that part.
 
     Raises:
         InputError: An input as a whole cannot be read.

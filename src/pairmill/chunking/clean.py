@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["FOLLOWED_SINCE", "MIN_WORDS", "READING_VERSION", "Tidied", "clean", "tidy"]
 
 MIN_WORDS = 40
-"""A document with fewer words is no article. A CJK character counts as a word."""
+"""Minimum words of an article. A CJK character counts as a word."""
 
 READING_VERSION = 4
 """Version of reading and cleaning.
 
 A text that an earlier version read differently has this number in ``Document.since``: in a folder
-that was begun with that version its chunks count as new, and are never paid for unasked. What
-version 3 removes from texts is only removed in folders that were begun with it or
-a later one. Version 4 finds articles in pages otherwise.
+that was begun with the earlier version, its chunks count as new, and are only paid for if the user
+accepts that. What version 3 removes from texts is only removed in folders that were begun with it
+or a later one. Version 4 finds articles in web pages in a different way.
 """
 
 FOLLOWED_SINCE = 3
@@ -41,7 +41,7 @@ _LINK_LINE = re.compile(
     r"(?:[-*+•] |\d{1,4}[.)] |\[\d{1,4}\] ?)?"
     r"(?:\[[^\[\]]*\]\([^()\s]*(?: \"[^\"]*\")?\)|<?https?://\S++)[.,;|·\s]*+"
 )
-_LONG_RUN = 400  # characters without a space: no word is so long
+_LONG_RUN = 400  # characters without a space; no word is that long
 _DATA_IMAGE = re.compile(
     r"!\[[^\[\]\n]{0,300}\]\(\s*<?data:[^)\s]*+[^)\n]{0,300}\)"
     r"|<img\b[^>]{0,300}?\bsrc=[\"']?data:[^>\"'\s]*+[\"']?[^>]{0,300}>"
@@ -57,8 +57,8 @@ class Tidied(NamedTuple):
     """A clean text.
 
     Attributes:
-        link_chars: How many of its characters are in lines that are only links.
-        since: The first version of reading with this result.
+        link_chars: Number of characters in lines that consist of links.
+        since: First version of reading with this result.
     """
 
     text: str
@@ -74,11 +74,11 @@ def clean(
 ) -> Document | Dropped:
     """Return the document with a clean text and title, or why it is not usable.
 
-    Title, author, URL and language are made one printable line each. The id stays.
+    Title, author, URL and language become one printable line each. The id is kept.
 
     Args:
-        document: As it was read.
-        min_words: Texts with fewer are not articles.
+        document: The document as read.
+        min_words: Minimum words of an article.
         reading: The version of reading with which the run folder was begun.
         removed: Kind of removed text to number of characters; added to.
     """
@@ -153,7 +153,7 @@ def tidy(text: str, reading: int = READING_VERSION, removed: Counter[str] | None
 def _without_foreign(
     text: str, removed: Counter[str] | None, *, goes_further: bool
 ) -> tuple[str, int]:
-    """Take out what is no line of the text: heads of pages, hidden characters, embedded files."""
+    """Remove what is not part of the text: running heads, hidden characters, embedded files."""
     if goes_further and (mended := mend(text)) != text:
         _add(removed, "mojibake", len(text) - len(mended))
         text = mended
@@ -174,7 +174,7 @@ def _add(removed: Counter[str] | None, kind: str, chars: int) -> None:
 
 
 def _lines_of(ranges: list[tuple[int, int]], lines: list[str]) -> frozenset[int]:
-    """Return the numbers of the lines that ranges of characters touch."""
+    """Return the numbers of the lines that character ranges overlap."""
     found: set[int] = set()
     at = offset = 0
     for start, end in ranges:
@@ -189,7 +189,7 @@ def _lines_of(ranges: list[tuple[int, int]], lines: list[str]) -> frozenset[int]
 
 
 def _simply_fenced(lines: list[str]) -> frozenset[int]:
-    """Return the lines in fences as reading of version 1 saw them."""
+    """Return the lines in fenced code as reading of version 1 determined them."""
     found: set[int] = set()
     fence = ""
     for at, raw in enumerate(lines):

@@ -22,23 +22,24 @@ _STATE = ".run"
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """The settings of the same names; without pydantic, so that a process starts fast.
+    """Settings of the reader, by the same names; without pydantic, so that a process starts fast.
 
     Attributes:
-        paths: The inputs; as bytes, since names of files may hold what is no text.
+        paths: Inputs, as bytes, since names of files need not be valid text.
         folder: The run folder.
         begun_with: The version of reading with which the run folder was begun; 0: it is new. See
-            `pairmill.chunking.clean.READING_VERSION`. What was read otherwise is refused.
-        part: Whose chunks are wanted; None: all are.
-        reading: The version by which is read.
-        keeps_memory: Whether what is decided is kept in the run folder: by a run.
-        follow: Whether the input goes on coming; see `pairmill.chunking.follow`.
-        follow_idle_s: How long nothing new may come until it ends all the same; None: for ever.
-        follow_poll_s: Between two looks.
-        record_key: Under which what is read is recorded, see `pairmill.chunking.read_record`;
-            empty: it is not.
-        begins_at: Where reading begins, by that record.
-        hash_seed: By which the reading process hashes texts, if it records.
+            `pairmill.chunking.clean.READING_VERSION`. Documents that would be read differently are
+            refused.
+        part: Part whose chunks are wanted; None: all.
+        reading: Version of reading to use.
+        keeps_memory: Whether decisions are kept in the run folder, as a run does.
+        follow: Whether the input keeps growing; see `pairmill.chunking.follow`.
+        follow_idle_s: Seconds without new input after which it ends; None: never.
+        follow_poll_s: Seconds between polls.
+        record_key: Key of the record of what is read, see `pairmill.chunking.read_record`; empty:
+            none is made.
+        begins_at: Where reading begins, according to that record.
+        hash_seed: Seed of the reading process's text hashes, if it records.
     """
 
     paths: tuple[bytes, ...]
@@ -103,7 +104,7 @@ class Job(Struct, frozen=True, kw_only=True):
         keeps_memory: bool = False,
         follows: bool = False,
     ) -> Job:
-        """Take from a run's settings what reading needs; ``follows``: also that it does not end."""
+        """Make a job from a run's settings; ``follows``: including that the input keeps growing."""
         return cls(
             paths=tuple(map(os.fsencode, settings.inputs)),
             folder=os.fsencode(settings.output),

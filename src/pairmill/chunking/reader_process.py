@@ -45,7 +45,7 @@ class ReaderProcess:
         """Start to read.
 
         Raises:
-            InputError: It is not known which program Python is.
+            InputError: The path of the Python program is unknown.
             StoppedError: No process can be started now.
         """
         self._reading = threading.Lock()
@@ -59,7 +59,7 @@ class ReaderProcess:
         with ExitStack() as undo:
             undo.callback(self.close)
             widen(self._process.outward, _PIPE_BYTES)
-            with suppress(BrokenPipeError):  # its end is told when a batch is wanted
+            with suppress(BrokenPipeError):  # its end is reported when the next batch is requested
                 write_frame(self._process.inward, job)
             undo.pop_all()
 
@@ -67,7 +67,7 @@ class ReaderProcess:
         """Yield batches up to the end of the input.
 
         Raises:
-            InputError: The input as a whole cannot be read, or a fault of ours meets it.
+            InputError: The input as a whole cannot be read, or reading failed by a bug.
             StoppedError: The process was killed.
         """
         while True:
@@ -90,12 +90,13 @@ class ReaderProcess:
             yield batch
 
     def close(self) -> None:
-        """End the process, wherever it is, with all that it started; it has nothing to save."""
+        """Kill the process and all processes that it started; it has nothing to save."""
         if self._is_closed:
             return
         self._is_closed = True
         if self._process.end() is not None:
-            with self._reading:  # who waited for a batch has seen the end of the pipe by now
+            # a thread that waited for a batch has seen the end of the pipe by now
+            with self._reading:
                 self._process.close()
 
     def __enter__(self) -> Self:
@@ -122,7 +123,7 @@ class ReaderProcess:
             return
         code = self._process.end() or 0
         what = "the process that reads the input"
-        if code > 0 and not fault:  # a fault of a program: the same input meets it again
+        if code > 0 and not fault:  # a bug: the same input would trigger it again
             raise InputError(f"{what} failed: {self._process.last_words()}") from None
         how = f"failed: {fault}" if fault else f"was killed (signal {-code})"
         raise StoppedError(f"{what} {how}") from None

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["Refusal", "WireDialect", "fit_schema", "is_strict", "named_keywords", "read_refusal"]
 
 REFUSALS = frozenset({400, 403, 404, 405, 406, 409, 412, 415, 416, 417, 422, 501})
-_FAILURES = frozenset({500, 502, 503})  # about a parameter only if its name can be nothing else
+_FAILURES = frozenset({500, 502, 503})  # about a parameter only if its name is unambiguous
 _MOST_CHARS = 8000
 _MOST_DEPTH = 8
 _ECHOES = frozenset({"input", "ctx", "request", "body", "failed_generation", "url"})
 _TOKEN_WORDS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens")
-_LEAST_BOUND = 64  # a smaller number is not a bound on an answer's length
+_LEAST_BOUND = 64  # a smaller number cannot be a bound on an answer's length
 _OPTIONAL = ("temperature", "top_p", "seed", "stream", "service_tier")
 _UNMISTAKABLE = ("temperature", "top_p", "service_tier", *_TOKEN_WORDS)
 _ELSEWHERE = frozenset({403, 404})  # rarely about a parameter: only if one is named
@@ -66,7 +66,7 @@ class Refusal:
 
     Attributes:
         params: Parameter names in a field of their own, such as ``param``.
-        text: All its text, nested errors included, without echoes of the request.
+        text: All its text, including nested errors, without echoes of the request.
         is_exact: True if one of ``params`` was sent: then names in the text are ignored.
     """
 
@@ -76,7 +76,7 @@ class Refusal:
     is_exact: bool = False
 
     def about(self, sent: Iterable[str]) -> Refusal:
-        """Return the refusal together with the fields that were sent."""
+        """Return the refusal with `is_exact` determined by the fields that were sent."""
         is_exact = self.is_exact or self._in_params(tuple(sent)) is not None
         return replace(self, is_exact=is_exact)
 
@@ -88,7 +88,7 @@ class Refusal:
         return None
 
     def names(self, fields: Iterable[str]) -> str | None:
-        """Return the first of the fields that it names: in its own field, quoted, or in words."""
+        """Return the first field that it names: in a field of its own, quoted, or as a word."""
         names = tuple(fields)
         exact = self._in_params(names)
         if exact is not None or self.is_exact:
@@ -101,7 +101,7 @@ class Refusal:
 
     @property
     def is_about_format(self) -> bool:
-        """True if it is about the way in which a schema was sent."""
+        """Return True if it is about how a schema was sent."""
         return bool(_ABOUT_FORMAT.search(f"{' '.join(self.params)} {self.text}"))
 
 
@@ -125,7 +125,7 @@ def read_refusal(status: int, body: Any) -> Refusal | None:
 
 
 def _texts(value: Any, depth: int, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield all texts of a body with their keys; JSON within a text is parsed too."""
+    """Yield all strings of a body with their keys; JSON within a string is parsed too."""
     if depth == 0:
         return
     if isinstance(value, dict):
@@ -144,7 +144,7 @@ def _texts(value: Any, depth: int, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _nested(text: str) -> Any:
-    """Parse the JSON value in a text, if any: gateways quote the upstream server's error."""
+    """Parse the JSON value in a string, if any: gateways quote the upstream server's error."""
     start = min((at for at in (text.find("{"), text.find("[{")) if at >= 0), default=-1)
     if start < 0:
         return None
@@ -195,15 +195,16 @@ class WireDialect:
         """Return the dialect to try next, if a refusal is about a parameter of this one.
 
         Args:
-            refusal: What the server said.
+            refusal: The server's refusal.
             sent: The refused body.
             temperature: The run's temperature.
-            may_weaken: True if a schema may be sent in a weaker way.
+            may_weaken: True if a schema may be sent in a weaker form.
         """
         refusal = refusal.about(sent)
         is_clear = refusal.is_exact or refusal.names(_UNMISTAKABLE)
         if refusal.status in _FAILURES and not is_clear:
-            return self._after_roles(refusal)  # templates that refuse a role raise
+            # chat templates that refuse a role raise an exception
+            return self._after_roles(refusal)
         named = "max_completion_tokens" in refusal.text and "max_tokens" in sent
         if _ABOUT_LENGTH.search(refusal.text) and not named:
             return None
@@ -272,11 +273,11 @@ class WireDialect:
         return self.weaker(Mode.JSON_SCHEMA if schema is not None else Mode.JSON_OBJECT)
 
     def bare(self) -> WireDialect:
-        """Return the dialect without anything that could be left out."""
+        """Return the dialect without any optional field."""
         return replace(self, without=self.without | {*_OPTIONAL, "system"}, form=0)
 
     def weaker(self, than: Mode) -> WireDialect:
-        """Return the dialect that sends schemas in the next weaker way."""
+        """Return the dialect that sends schemas in the next weaker form."""
         weaker = Mode.JSON_OBJECT if than is Mode.JSON_SCHEMA else Mode.PROMPT
         return replace(self, mode=weaker)
 
@@ -371,7 +372,7 @@ def named_keywords(schema: Any, text: str, *, surely: bool) -> frozenset[str]:
     Args:
         schema: The schema that was sent.
         text: The refusal's text.
-        surely: True if it is about the schema; else only words that are unlikely by chance count.
+        surely: True if it is about the schema; else only distinctive words count.
     """
     said = {word.replace("_", "").lower() for word in re.findall(r"[A-Za-z_]+", text)}
     used = _keywords(schema, are_names=False)

@@ -30,19 +30,20 @@ if TYPE_CHECKING:
 __all__ = ["DirectProvider", "account_headers"]
 
 _CONNECT_S = 30.0
-_CONNECT_SHARE = 0.9  # of the read timeout, at most: which fires first tells whether it was sent
+# maximum share of the read timeout: which one fires first shows whether it was sent
+_CONNECT_SHARE = 0.9
 _REDIRECTS = range(300, 400)
 _ACCOUNT = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"}
 
 
 def account_headers(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers that name an account's parts, from the openai SDK's variables."""
+    """Return the headers for organization and project, from the openai SDK's variables."""
     found = {header: environ.get(name, "").strip() for name, header in _ACCOUNT.items()}
     return {header: value for header, value in found.items() if value}
 
 
 class DirectProvider:
-    """A `Provider` without a library between us and HTTP.
+    """A `Provider` that speaks HTTP without the openai library.
 
     Args:
         endpoint: Address and key.
@@ -119,7 +120,7 @@ class DirectProvider:
 
     async def _ask(self, content: bytes) -> ProviderReply:
         call = self._transport.post(content)
-        del content  # some 8 KB that each call would hold while it waits
+        del content  # some 8 KB that each call would keep while it waits
         reply = await call
         status, headers = reply.status, hide_in_headers(reply.headers, self._secrets)
         if status in _REDIRECTS:

@@ -1,4 +1,4 @@
-"""Names failures below HTTP, with the same words on every wire.
+"""Names failures below HTTP, in the same words for every HTTP client.
 
 Each function raises. Only the type of a library's error is used, never its text or a request.
 """
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 _SEE_OTHER = 303
-_MOST_CHARS = 200  # of an address
+_MOST_CHARS = 200  # longest part of an address
 
 
 def raise_timeout(*, sent: bool) -> NoReturn:

@@ -92,7 +92,7 @@ class ModelWords(_Data):
 
 
 class ProviderProfile(_Data):
-    """How to speak to one provider.
+    """Properties of one provider's API.
 
     Attributes:
         name: As the setting ``provider`` names it.
@@ -215,7 +215,7 @@ def request_options(
 
 
 def answer_timeout_s(timeout_s: float, tier: str | None) -> float:
-    """Return the timeout of an answer: by default longer for a tier that is slow by design.
+    """Return the timeout of an answer; the default is longer for a tier that is slow by design.
 
     Args:
         timeout_s: The setting.
@@ -230,7 +230,7 @@ def fill_in(value: _Filled, environ: Mapping[str, str], where: str) -> _Filled:
     Args:
         value: A text, or lists and mappings of them; keys and other values stay as they are.
         environ: The environment.
-        where: What the value is, for people.
+        where: Description of the value, for error messages.
 
     Raises:
         ConfigError: A variable is not set.
@@ -255,7 +255,7 @@ def fill_in(value: _Filled, environ: Mapping[str, str], where: str) -> _Filled:
 
 
 def variables_in(*values: Any) -> frozenset[str]:
-    """Return the names of the environment variables that the texts of some values need."""
+    """Return the names of the environment variables that some values refer to."""
     found: set[str] = set()
     for value in values:
         if isinstance(value, str):
@@ -334,7 +334,7 @@ def _from_file(path: Path) -> ProviderProfile:
     except yaml.YAMLError:
         raise ConfigError(f"provider: {path} is not valid YAML") from None
     if not isinstance(data, dict):
-        raise ConfigError(f"provider: {path} holds no 'name: value' lines")
+        raise ConfigError(f"provider: {path} contains no 'name: value' lines")
     data = {"name": path.stem, **data}
     like = data.pop("like", None)
     if like is not None:
@@ -388,10 +388,10 @@ def _off_is_a_word(value: Any) -> Any:
 
 
 async def fresh_key(source: KeySource) -> str:
-    """Ask a `KeySource`, in either of its forms.
+    """Call a `KeySource`, a plain function or a coroutine function.
 
     Raises:
-        ConfigError: It returned no text that is valid in a header.
+        ConfigError: It did not return a text that is valid in a header.
     """
     found = source()
     if inspect.isawaitable(found):

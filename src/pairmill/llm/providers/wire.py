@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Encoder", "WireDialect", "send"]
 
-_MOST_LESSONS = 16  # more parameters can hardly be refused in one call
+_MOST_LESSONS = 16  # enough: a call has few parameters that can be refused
 _CACHE_SIZE = 64  # templates x modes x models x schemas of one run: a handful
-_LEAST_TEMPERATURE = 0.01  # if it must be positive
+_LEAST_TEMPERATURE = 0.01  # the temperature sent if it must be positive
 _TOKEN_FIELDS = frozenset({"max_tokens", "max_completion_tokens"})
 _SAMPLING_FIELDS = frozenset({"temperature", "seed", "top_p"})
 _STRENGTH = {Mode.JSON_SCHEMA: 2, Mode.JSON_OBJECT: 1, Mode.PROMPT: 0}
@@ -44,7 +44,7 @@ _IN_WORDS = (
 
 @dataclass(slots=True)
 class _ModelWords:
-    """What is known about one model."""
+    """Parameters learned about one model."""
 
     dialect: WireDialect
     search: ReasoningSearch
@@ -79,11 +79,11 @@ class Encoder:
         return self._words(model).dialect
 
     def reasoning(self, model: str) -> ReasoningSearch:
-        """Return what was found out about a model's thinking."""
+        """Return the search for a model's reasoning parameters."""
         return self._words(model).search
 
     def learn(self, used: WireDialect, error: ProviderError, request: Request, mode: Mode) -> bool:
-        """Return whether to ask again, since ``error`` taught another dialect than ``used``.
+        """Return whether to ask again, in another dialect than ``used``, learned from ``error``.
 
         Args:
             used: Dialect of the failed call.
@@ -120,7 +120,7 @@ class Encoder:
             self._set(words, self._with_form(words))
 
     def fold_system(self, model: str) -> bool:
-        """Put the system message before the user's from now on; return False if it is already."""
+        """Put the system message before the user's from now on; return False if it was already."""
         words = self._words(model)
         if "system" in words.dialect.without:
             return False
@@ -129,7 +129,7 @@ class Encoder:
         return True
 
     def bare(self, model: str) -> bool:
-        """Leave out everything optional; return False if nothing is left to leave out."""
+        """Leave out all optional fields; return False if none is left."""
         words = self._words(model)
         following = words.dialect.bare()
         if following == words.dialect:
@@ -140,7 +140,7 @@ class Encoder:
 
     @contextmanager
     def barely(self, model: str) -> Iterator[None]:
-        """Leave out all that may be left out while the block runs."""
+        """Leave out all optional fields during the block."""
         words = self._words(model)
         before, at = words.dialect, words.search.at
         words.search.at = 0
@@ -152,12 +152,12 @@ class Encoder:
             self._set(words, before)
 
     def leave_out(self, model: str, without: frozenset[str]) -> None:
-        """Leave out exactly these fields."""
+        """Leave out exactly the given fields."""
         words = self._words(model)
         self._set(words, replace(words.dialect, without=without))
 
     def dump(self, model: str) -> str:
-        """Serialize what was learned about a model, to be kept between runs."""
+        """Serialize the parameters learned about a model, to keep them between runs."""
         return msgspec.json.encode(self.dialect(model)).decode()
 
     def restore(self, model: str, text: str) -> bool:
@@ -176,8 +176,8 @@ class Encoder:
     def encode(self, request: Request, mode: Mode) -> bytes:
         """Encode the request's body. Equal requests give equal bytes, in every process.
 
-        Among the messages, the template comes first and the prompt's own text last, so that
-        providers that cache prefixes see the same one in every request of a template.
+        Among the messages, the template comes first and the prompt's own text last, so that all
+        requests of a template share a prefix that providers can cache.
         """
         prompt, model = request.prompt, request.model
         dialect = self._words(model).dialect
@@ -238,7 +238,7 @@ class Encoder:
                 self.on_left_out(name)
 
     def _with_form(self, words: _ModelWords) -> WireDialect:
-        """Return the dialect with the form in use; another form may allow a temperature again.
+        """Return the dialect with the reasoning form in use; it may allow a temperature again.
 
         GPT-6 accepts one only if it does not think.
         """
@@ -270,7 +270,7 @@ class Encoder:
     def _frame(
         self, template: Template, model: str, schema: AnswerSchema | None, mode: Mode
     ) -> tuple[bytes, bytes]:
-        """Encode what precedes a prompt's text, and what follows its sampling."""
+        """Encode the parts before a prompt's text and after its sampling parameters."""
         words = self._words(model)
         dialect = words.dialect
         turns = [{"role": turn.role, "content": turn.content} for turn in template.messages]
@@ -323,15 +323,15 @@ class Encoder:
 async def send(
     encoder: Encoder, request: Request, mode: Mode, ask: Callable[[bytes], Awaitable[ProviderReply]]
 ) -> ProviderReply:
-    """Ask with the encoded request; parameters that the model refuses are left out from then on.
+    """Send the encoded request; parameters that the model refuses are left out from then on.
 
     Raises:
-        ProviderError: What ``ask`` raised, where no other words would help.
+        ProviderError: Raised by ``ask``, if no other parameters would help.
     """
     model = request.model
     for attempt in range(_MOST_LESSONS):
         dialect = encoder.dialect(model)
-        try:  # the bytes, some 8 KB, are held by nobody while the answer is waited for
+        try:  # nothing keeps the bytes, some 8 KB, while waiting for the answer
             reply = await ask(encoder.encode(request, mode))
         except ProviderError as error:
             if error.code == _THOUGHT_TOOK_ALL:
@@ -353,7 +353,7 @@ _TEMPLATE = "chat_template_kwargs"
 
 
 def _folded(turns: list[dict[str, str]]) -> tuple[list[dict[str, str]], str]:
-    """Turns that alternate and begin with the user, and what opens the user's last one."""
+    """Return turns that alternate and begin with the user, and the start of the user's last one."""
     folded: list[dict[str, str]] = []
     for turn in turns:
         role = "user" if turn["role"] in {"system", "developer"} else turn["role"]
@@ -368,7 +368,7 @@ def _folded(turns: list[dict[str, str]]) -> tuple[list[dict[str, str]], str]:
 
 
 def _tell_in_words(turns: list[dict[str, str]], schema: AnswerSchema) -> None:
-    """Append the schema to the system message; the only place where it is put into words."""
+    """Append the schema to the system message; the only place where it is described in words."""
     words = _IN_WORDS + orjson.dumps(schema.schema).decode()
     if turns and turns[0]["role"] == "system":
         turns[0]["content"] = f"{turns[0]['content'].rstrip()}\n\n{words}"
@@ -399,7 +399,7 @@ def _dumps(value: Any) -> bytes:
 
 
 def _without_surrogates(value: Any) -> Any:
-    """No UTF-8 can carry a lone surrogate: it would fail here, or at the server, every time."""
+    """Replace lone surrogates, which UTF-8 cannot encode."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, list):
