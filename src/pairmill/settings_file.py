@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from pairmill.display import sanitize
 from pairmill.errors import ConfigError
-from pairmill.plain import plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def _first_line(error: Exception) -> str:
-    return plain(str(error).partition("\n")[0].partition(";")[0], 120) or type(error).__name__
+    return sanitize(str(error).partition("\n")[0].partition(";")[0], 120) or type(error).__name__
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import httpx2
 import orjson
 
+from pairmill.display import sanitize
 from pairmill.llm.masking import hide
 from pairmill.llm.providers.endpoint import secrets_of
 from pairmill.llm.providers.network import make_client
 from pairmill.llm.providers.profile import fresh_key
-from pairmill.plain import plain
 
 if TYPE_CHECKING:
     from pairmill.llm.providers.endpoint import Endpoint
@@ -41,7 +41,9 @@ class Look:
         body = await self._get(f"{self._base_url}/models", await self._own_headers())
         try:
             listed = orjson.loads(body or b"")["data"]
-            return [plain(hide(entry["id"], self._secrets), 200) for entry in listed[:_MOST_MODELS]]
+            return [
+                sanitize(hide(entry["id"], self._secrets), 200) for entry in listed[:_MOST_MODELS]
+            ]
         except (orjson.JSONDecodeError, KeyError, TypeError):
             return None
 

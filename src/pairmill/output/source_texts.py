@@ -25,9 +25,9 @@ import orjson
 
 from pairmill.chunking.reader import read_chunks
 from pairmill.config import Settings
+from pairmill.display import sanitize
 from pairmill.errors import PairmillError
 from pairmill.output.related import sketch_of
-from pairmill.plain import plain
 from pairmill.records import digest
 from pairmill.sources.files import check_inputs
 from pairmill.sources.remote import is_remote
@@ -81,7 +81,7 @@ def code_notice(folder: RunFolder, without_texts: str, without_recipe: str = "")
         return []
     reads = bool(settings.sources or settings.splitter)
     missing = without_texts if reads else without_recipe
-    named = ", ".join(plain(name, 80) for name in _code_of(settings)[:3])
+    named = ", ".join(sanitize(name, 80) for name in _code_of(settings)[:3])
     if not named or not missing:
         return []
     why = f"that takes Python code which the folder names ({named}), and which is not run"

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import orjson
 from msgspec.structs import replace
 
-from pairmill.plain import plain
+from pairmill.display import sanitize
 from pairmill.recipes.draws import hash_share
 from pairmill.records import Message, Prompt, Sampling, Template
 from pairmill.store.chain import read_manifest
@@ -297,4 +297,4 @@ def defuse(text: str) -> str:
 
 def one_line(text: str | None, most: int = 200) -> str:
     """Shorten a text to one plain line that cannot open or close a fence; "" for None."""
-    return plain((text or "").replace("<", "").replace(">", ""), most)
+    return sanitize((text or "").replace("<", "").replace(">", ""), most)

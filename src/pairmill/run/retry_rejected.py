@@ -10,8 +10,8 @@ import orjson
 from pydantic import ValidationError
 
 from pairmill.config import Settings
+from pairmill.display import sanitize
 from pairmill.errors import FolderError, UsageError
-from pairmill.plain import plain
 from pairmill.run.origin import read_origin
 from pairmill.sources.files import STANDARD_INPUT
 from pairmill.store.counts import count_run
@@ -119,7 +119,7 @@ def _rejected_for(folder: RunFolder, reason: str | None) -> frozenset[str] | Non
             " other pairs; retry only asks again about chunks without a pair"
         )
     reasons = Counter(counts.rejected) + Counter(counts.empty_reasons) + Counter(counts.dropped)
-    there = ", ".join(f"{count:,} {plain(name)}" for name, count in reasons.most_common())
+    there = ", ".join(f"{count:,} {sanitize(name)}" for name, count in reasons.most_common())
     if not there:
         raise UsageError(
             f"{folder.path}: nothing to ask again: no chunk was rejected, and no pair dropped"
@@ -130,7 +130,7 @@ def _rejected_for(folder: RunFolder, reason: str | None) -> frozenset[str] | Non
             f" it with --reason; there is: {there}"
         )
     raise UsageError(
-        f"{folder.path}: nothing was rejected as '{plain(reason, 40)}'; there is: {there}"
+        f"{folder.path}: nothing was rejected as '{sanitize(reason, 40)}'; there is: {there}"
     )
 
 

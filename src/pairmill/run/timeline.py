@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from pairmill.display import sanitize
 from pairmill.errors import Kind
 from pairmill.events import CallAnswered, CallFailed, UnitFinished
-from pairmill.plain import plain
 from pairmill.store.timeline import (
     MOST_POINTS,
     StageSum,
@@ -105,7 +105,7 @@ class RunTimeline:
     def close(self, ended: str) -> None:
         """Write all of it, and how the start ended."""
         self.step()
-        self._start.ended = plain(ended, 200)
+        self._start.ended = sanitize(ended, 200)
         self.write()
 
     def _count_pairs(self, event: UnitFinished) -> None:
@@ -126,7 +126,7 @@ class RunTimeline:
         if found is None:
             if len(self._stages) >= _MOST_STAGES:
                 key = ("", "")
-            name = plain(key[0], 80), plain(key[1], 200)
+            name = sanitize(key[0], 80), sanitize(key[1], 200)
             found = self._stages.setdefault(key, StageSum(*name))
         found.calls += 1
         found.prompt_tokens += event.usage.prompt_tokens

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pairmill.display import sanitize, wrap_line
 from pairmill.errors import EXIT_CONFIG, EXIT_DONE, EXIT_RESUMABLE, Kind, ProviderError
 from pairmill.llm.answer_timeout import AnswerTimeout
 from pairmill.llm.estimate import AnswerTokens
@@ -25,7 +26,6 @@ from pairmill.llm.modes import ModeFinding, ProbePolicy, ProbeQuestion, find_mod
 from pairmill.llm.providers.endpoint import address_hint, refusal_hint
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.retry import GiveUp, History
-from pairmill.plain import hanging, plain
 from pairmill.recipes.answer_fields import make_model
 from pairmill.recipes.answers import json_schema, read
 from pairmill.recipes.engine import step_template
@@ -155,7 +155,7 @@ async def examine(
         found = await _find_mode(settings, subject, calls)
         await _try(calls, _SHORT, is_enough=found is not None)
     except ProviderError as error:
-        told = plain(error, _MOST_CHARS)  # once is enough
+        told = sanitize(error, _MOST_CHARS)  # once is enough
         seen = calls.findings(base, clock)
         return replace(
             seen,
@@ -210,7 +210,7 @@ class _Calls:
                 completion = await self._room.ask(request, partial(self._ask_once, mode))
             except ProviderError as error:
                 if request.schema is not None:
-                    self._modes[mode] = plain(error, _MOST_CHARS)
+                    self._modes[mode] = sanitize(error, _MOST_CHARS)
                 decision = _PATIENCE.decide(error, history, self._rng)
                 if isinstance(decision, GiveUp):
                     raise
@@ -290,7 +290,7 @@ async def _find_mode(settings: Settings, subject: Subject, calls: _Calls) -> Mod
 
 
 def _unusable(settings: Settings, calls: _Calls) -> str:
-    said = plain(calls.last_text, _SHOWN_CHARS) or "nothing"
+    said = sanitize(calls.last_text, _SHOWN_CHARS) or "nothing"
     way = "" if settings.structured_output == "auto" else ", or structured_output: auto"
     return (
         f"the recipe {settings.recipe_name} could not use any answer: the last one began"
@@ -360,13 +360,15 @@ async def _line(
     except ProviderError as error:
         if error.kind is Kind.BADOUT:
             return f"{label}: schema accepted ({mode}); the trial answer was empty or cut off"
-        return f"{label}: schema refused ({mode}): {plain(error, _MOST_LINE_CHARS)}"
+        return f"{label}: schema refused ({mode}): {sanitize(error, _MOST_LINE_CHARS)}"
     completion = reply.completion
     if completion.finish_reason == "length":
         return f"{label}: schema accepted ({mode}); the trial answer was cut off"
     reading = read(completion.text, answer)
     if reading.value is None:
-        told = plain(reading.faults[0].detail, _MOST_LINE_CHARS) if reading.faults else "no answer"
+        told = (
+            sanitize(reading.faults[0].detail, _MOST_LINE_CHARS) if reading.faults else "no answer"
+        )
         return f"{label}: schema accepted ({mode}), but not enforced: {told}"
     return f"{label}: schema accepted and enforced ({mode})"
 
@@ -435,13 +437,13 @@ def print_findings(
         for line in plan:
             told = f"  {line}"
             width = out.width if out.is_terminal else len(told)
-            out.print(Text(hanging(told, width)), soft_wrap=True)
+            out.print(Text(wrap_line(told, width)), soft_wrap=True)
 
 
 def thinking_line(found: Findings) -> str:
     """Describe what was found out about a model's thoughts, and what to set."""
     words = orjson.dumps(found.reasoning).decode()
-    said = f" with {plain(words)}" if found.reasoning else ""
+    said = f" with {sanitize(words)}" if found.reasoning else ""
     tokens = found.thought_tokens or 0
     if tokens <= _LITTLE_THOUGHT:
         return f"off{said}" if found.reasoning or found.thinks else "none seen"
@@ -462,14 +464,14 @@ def _limits(found: Findings) -> dict[str, float]:
 
 
 def _rows(found: Findings) -> Iterator[tuple[str, str]]:
-    yield "endpoint", f"{plain(found.place)} (provider profile: {plain(found.profile)})"
+    yield "endpoint", f"{sanitize(found.place)} (provider profile: {sanitize(found.profile)})"
     yield "key", "sent" if found.has_key else "none"
     listed = {True: "listed", False: "not listed", None: "the endpoint has no model list"}
-    yield "model", f"{plain(found.model)} ({listed[found.is_listed]})"
+    yield "model", f"{sanitize(found.model)} ({listed[found.is_listed]})"
     if found.answers_as and found.answers_as != found.model:
-        yield "answers as", plain(found.answers_as)
+        yield "answers as", sanitize(found.answers_as)
     for mode, told in found.modes.items():
-        yield str(mode), plain(told)
+        yield str(mode), sanitize(told)
     if found.thought_tokens is not None:
         yield "thinking", thinking_line(found)
     if found.left_out:
@@ -486,4 +488,4 @@ def _rows(found: Findings) -> Iterator[tuple[str, str]]:
         yield "speed", f"{found.tokens_per_s:,.0f} tokens/s in one call"
     yield "calls made", str(found.calls)
     if found.problem:
-        yield "problem", plain(found.problem)
+        yield "problem", sanitize(found.problem)

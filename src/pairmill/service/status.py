@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from pairmill.config import Settings
+from pairmill.display import format_duration, sanitize
 from pairmill.errors import PairmillError
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import PICO
-from pairmill.plain import duration, plain
 from pairmill.quality.trust import parse_figures, verdicts
 from pairmill.service.console import print_checks
 from pairmill.store.counts import count_run, describe, describe_saved, read_pace, saved
@@ -66,7 +66,7 @@ def print_status(path: Path, *, as_json: bool) -> None:
     table.add_column(style="dim")
     table.add_column()
     for name, value in _lines(found, counts):
-        table.add_row(name, plain(value, 1000))
+        table.add_row(name, sanitize(value, 1000))
     console = Console(highlight=False)
     console.print(table)
     print_checks(verdicts(known), console)
@@ -163,7 +163,7 @@ def _lines(found: Mapping[str, Any], counts: RunCounts) -> list[tuple[str, str]]
     progress = "" if percent is None else f"{percent:g} % done, "
     progress += f"{counts.to_do:,} chunks to do"
     progress += "" if pace is None else f", {pace:,.0f} pairs a minute"
-    progress += "" if eta_s is None else f", ETA {duration(eta_s)}"
+    progress += "" if eta_s is None else f", ETA {format_duration(eta_s)}"
     tokens = f"{found['prompt_tokens']:,} prompt ({found['cached_tokens']:,} cached)"
     calls = f"{found['calls']:,} paid, {found['empty_calls']:,} of them without an answer"
     lost = found["lost_calls"]
@@ -224,7 +224,7 @@ def _judged(verdict: Mapping[str, Any] | None, counts: RunCounts) -> str:
         return "nothing to judge: no pair was kept"
     if verdict is None:
         return "not judged yet; run pairmill report"
-    return plain(RunVerdict(**verdict).line, 400)
+    return sanitize(RunVerdict(**verdict).line, 400)
 
 
 def _spent(found: Mapping[str, Any], counts: RunCounts) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pairmill.plain import plain
+from pairmill.display import sanitize
 from pairmill.records import Outcome
 from pairmill.store.charges import DropKey
 from pairmill.store.files import refusal
@@ -281,7 +281,7 @@ def _reasons(counts: Mapping[str, int]) -> str:
     if not counts:
         return ""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    shown = [f"{count:,} {plain(reason)}" for reason, count in ordered[:MOST_REASONS]]
+    shown = [f"{count:,} {sanitize(reason)}" for reason, count in ordered[:MOST_REASONS]]
     rest = sum(count for _, count in ordered[MOST_REASONS:])
     return f" ({', '.join([*shown, f'{rest:,} others'] if rest else shown)})"
 

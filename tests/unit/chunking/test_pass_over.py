@@ -162,6 +162,6 @@ def test_a_record_of_a_process_that_hashes_otherwise_is_made_anew(read: Path) ->
         connection.commit()
     job, passed = pass_over(recording(job_of(read), "1"), lambda _: True)
     assert passed
-    with pytest.raises(StoppedError, match="start again"):
+    with pytest.raises(StoppedError, match="run the same command again"):
         next(prepared_of(job, lambda _: None))
     assert passed_documents(job_of(read)) == 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.classify import classify
-from pairmill.llm.masking import plain
+from pairmill.llm.masking import masked_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,7 +131,7 @@ def raise_redirect(status: int, location: str = "") -> NoReturn:
     """Raise for a redirect to ``location``. A key is never sent to another address."""
     if status == _SEE_OTHER:
         raise classify(status, {}, None, now=0.0) from None
-    place = f" to {plain(location, limit=_MOST_CHARS)}" if location else ""
+    place = f" to {masked_line(location, limit=_MOST_CHARS)}" if location else ""
     raise ProviderError(
         Kind.CONFIG,
         f"the endpoint redirects{place} (HTTP {status}); set base_url, or the path in a provider"

@@ -15,8 +15,8 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
+from pairmill.display import sanitize
 from pairmill.errors import ConfigError
-from pairmill.plain import plain
 
 __all__ = ["NO_PROXY", "check_environment", "make_client"]
 
@@ -44,7 +44,7 @@ def check_environment(url: str, *, is_loopback: bool) -> None:
         except OSError as error:
             is_read = isinstance(error, ssl.SSLError)
             reason = "it holds no certificates (PEM)" if is_read else error.strerror
-            raise ConfigError(f"SSL_CERT_FILE: {plain(path, 200)}: {reason}") from None
+            raise ConfigError(f"SSL_CERT_FILE: {sanitize(path, 200)}: {reason}") from None
     if is_loopback or proxy_bypass(parts.netloc):
         return
     proxies = getproxies()

@@ -15,10 +15,10 @@ import anyio
 from anyio.to_thread import run_sync
 
 from pairmill import __version__
+from pairmill.display import sanitize
 from pairmill.errors import EXIT_CONFIG, EXIT_FAILED, LockedError, PairmillError, first_error
 from pairmill.events import Bus, Notice, PartsCounted, RunOpened
 from pairmill.objects.url import WORK_NAME, default_work_dir
-from pairmill.plain import plain
 from pairmill.replica.ownership import ReplicaHeldError
 from pairmill.service.tally import RunTally
 
@@ -269,7 +269,7 @@ def _fault(task: PartTask, error: Exception) -> str:
         error = error.exceptions[0]
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return plain(f"part {task.index} failed: {type(error).__name__}: {error}{where}", _LONGEST)
+    return sanitize(f"part {task.index} failed: {type(error).__name__}: {error}{where}", _LONGEST)
 
 
 def _unfit(task: PartTask) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-__all__ = ["duration", "hanging", "plain", "short"]
+__all__ = ["format_duration", "sanitize", "short_number", "wrap_line"]
 
 _UNITS = ("", "k", "M", "G", "T")
 _THOUSAND = 1000
@@ -12,7 +12,7 @@ _HUNDRED = 100
 _EXACT = 10_000
 
 
-def plain(text: object, limit: int = 300) -> str:
+def sanitize(text: object, limit: int = 300) -> str:
     """Return one line of printable characters, runs of blanks collapsed, cut at ``limit``.
 
     Control, bidirectional, zero-width and surrogate characters become blanks. Text beyond four
@@ -25,7 +25,7 @@ def plain(text: object, limit: int = 300) -> str:
     return line if len(line) <= limit else f"{line[: limit - 1]}\u2026"
 
 
-def hanging(line: str, width: int, indent: int = 2) -> str:
+def wrap_line(line: str, width: int, indent: int = 2) -> str:
     """Break a line at blanks where it is too long for a terminal.
 
     Args:
@@ -46,7 +46,7 @@ def hanging(line: str, width: int, indent: int = 2) -> str:
     )
 
 
-def short(number: float) -> str:
+def short_number(number: float) -> str:
     """Format a count in at most about five characters: 9,999, 12.3k, 412k, 1.2M."""
     if abs(number) < _EXACT:
         return f"{number:,.0f}"
@@ -57,7 +57,7 @@ def short(number: float) -> str:
     return f"{number:.0f}{unit}" if abs(number) >= _HUNDRED - 0.05 else f"{number:.1f}{unit}"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Format seconds as 0:07, 12:34 or 3:04:05."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
