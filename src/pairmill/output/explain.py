@@ -19,7 +19,6 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
-from pairmill.config import Settings
 from pairmill.display import sanitize, wrap_line
 from pairmill.errors import InputError, PairmillError, RejectedError
 from pairmill.events import Bus
@@ -41,11 +40,13 @@ from pairmill.records import Rejection, digest
 from pairmill.store.claims import CLAIMS, held_by
 from pairmill.store.entries import UnitKey
 from pairmill.store.folder import read_folder
+from pairmill.store.side_files import read_last_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from pairmill.config import Settings
     from pairmill.output.rows import Row
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
     from pairmill.records import Chunk, Completion, Request
@@ -317,10 +318,7 @@ def _answers_of(folder: RunFolder, chunk_id: str) -> dict[str, Completion]:
 
 def settings_of(folder: RunFolder) -> Settings | None:
     """Return the settings of a run's last start; None if they cannot be read."""
-    try:
-        return Settings.model_validate_json(folder.resolved.read_bytes())
-    except (OSError, ValueError):
-        return None
+    return read_last_settings(folder)
 
 
 def _cost(answers: Iterable[Completion], settings: Settings) -> float | None:

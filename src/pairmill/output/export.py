@@ -37,8 +37,9 @@ from pairmill.output.related import SourceSketches
 from pairmill.output.rows import OrderedRows, is_rated_higher, published_shards
 from pairmill.output.split import SPLITS, SplitRecord, Splitter, read_splits
 from pairmill.output.tables import SplitWriter, WrittenTable, check_file_type, stored_schema
-from pairmill.store.folder import RunFolder, check_format
+from pairmill.store.folder import RunFolder
 from pairmill.store.rows import read_fields
+from pairmill.store.side_files import check_formats
 from pairmill.store.superseded import read_superseded
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def export(
         StorageError: The disk refused.
     """
     options = options or ExportOptions()
-    check_format(RunFolder(folder))
+    check_formats(RunFolder(folder))
     shape = with_columns(find_format(options.shape), options.columns, read_fields(folder / ".run"))
     check_file_type(options.file_type)
     shape = replace(shape, schema=stored_schema(shape, options.file_type))

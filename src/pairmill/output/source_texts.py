@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import orjson
 
 from pairmill.chunking.reader import read_chunks
-from pairmill.config import Settings
 from pairmill.display import sanitize
 from pairmill.errors import PairmillError
 from pairmill.output.related import sketch_of
@@ -32,11 +31,13 @@ from pairmill.records import digest
 from pairmill.sources.files import check_inputs
 from pairmill.sources.remote import is_remote
 from pairmill.store.folder import read_folder
+from pairmill.store.side_files import read_last_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
 
+    from pairmill.config import Settings
     from pairmill.records import Chunk
     from pairmill.store.folder import RunFolder
 
@@ -89,10 +90,7 @@ def code_notice(folder: RunFolder, without_texts: str, without_recipe: str = "")
 
 
 def _settings_of(folder: RunFolder) -> Settings | None:
-    try:
-        return Settings.model_validate_json(folder.resolved.read_bytes())
-    except (OSError, ValueError):
-        return None
+    return read_last_settings(folder)
 
 
 def find_inputs(folder: RunFolder, *, run_code: bool = False) -> tuple[Settings | None, str]:

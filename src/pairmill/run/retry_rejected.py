@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
-from pydantic import ValidationError
 
-from pairmill.config import Settings
 from pairmill.display import sanitize
 from pairmill.errors import FolderError, UsageError
 from pairmill.run.origin import read_origin
@@ -18,11 +16,13 @@ from pairmill.store.counts import count_run
 from pairmill.store.entries import UnitKey
 from pairmill.store.folder import read_folder
 from pairmill.store.shards import read_lines
+from pairmill.store.side_files import read_last_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pairmill.config import Settings
     from pairmill.store.entries import ShardRecord
     from pairmill.store.folder import RunFolder
 
@@ -83,12 +83,11 @@ def begun(folder: RunFolder) -> Settings:
     Raises:
         FolderError: They cannot be read.
     """
-    try:
-        settings = Settings.model_validate_json(folder.resolved.read_bytes())
-    except (OSError, ValidationError):
+    settings = read_last_settings(folder)
+    if settings is None:
         raise FolderError(
             f"{folder.resolved}: missing or damaged; run 'pairmill run' once more with the inputs"
-        ) from None
+        )
     if STANDARD_INPUT in settings.inputs:
         raise UsageError(
             f"{folder.path}: made from standard input, which cannot be read again; give a file to"

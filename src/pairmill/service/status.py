@@ -12,7 +12,6 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from pairmill.config import Settings
 from pairmill.display import format_duration, sanitize
 from pairmill.errors import PairmillError
 from pairmill.llm.price_files import load_prices
@@ -22,6 +21,7 @@ from pairmill.service.console import print_checks
 from pairmill.store.counts import count_run, describe, describe_saved, read_pace, saved
 from pairmill.store.folder import read_folder
 from pairmill.store.manifest import read_manifest_counts, read_manifest_usd, read_totals
+from pairmill.store.side_files import read_last_settings
 from pairmill.store.timeline import read_timeline, stage_name
 from pairmill.store.verdict import RunVerdict, read_verdict
 
@@ -149,10 +149,10 @@ def _usd(bill: Bill, folder: RunFolder) -> float | None:
     """Return the cost of all calls; None if a price is unknown."""
     rest: int | None = 0
     if bill.unpriced:
+        settings = read_last_settings(folder)
         try:
-            settings = Settings.model_validate_json(folder.resolved.read_bytes())
-            rest = load_prices(settings.prices).cost_of(bill.unpriced)
-        except (OSError, ValueError, PairmillError):
+            rest = load_prices(settings.prices).cost_of(bill.unpriced) if settings else None
+        except PairmillError:
             rest = None
     return None if rest is None else (bill.picodollars + rest) / PICO
 
