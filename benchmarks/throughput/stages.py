@@ -25,7 +25,7 @@ from benchmarks import corpus
 from benchmarks.machine import describe, save, table
 
 from pairmill.chunking.chunk_batches import pack, packed_of, unpack
-from pairmill.chunking.clean import READING_VERSION, clean, tidy
+from pairmill.chunking.clean import READING_VERSION, clean, clean_body
 from pairmill.chunking.document_filters import Dropped, FilterInput, judge
 from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.job import Job
@@ -111,7 +111,9 @@ def _round(path: Path, output: Path) -> dict[str, float]:
     job.memory.parent.mkdir(parents=True)
     clock = Stopwatch()
     read = clock.all("records to documents", read_documents(job, lambda _: None))
-    tidied = clock.each("cleaning: characters, notices, parts", lambda it: tidy(it.text), read)
+    tidied = clock.each(
+        "cleaning: characters, notices, parts", lambda it: clean_body(it.text), read
+    )
     inputs = [FilterInput(it.text, it.link_chars, job.min_words) for it in tidied]
     clock.each("cleaning: gates", lambda it: judge(it, READING_VERSION), inputs)
     cleaned = [clean(it, job.min_words) for it in read]

@@ -9,13 +9,13 @@ from pairmill.chunking.document_filters import Dropped, FilterInput, judge
 from pairmill.chunking.page_parts import find_parts, is_boilerplate, without_running_heads
 from pairmill.records import Document
 from pairmill.sources.characters import plain_line, strip_hidden
-from pairmill.sources.encodings import mend
+from pairmill.sources.encodings import fix_mojibake
 from pairmill.sources.fences import fenced_ranges
 
 if TYPE_CHECKING:
     from collections import Counter
 
-__all__ = ["FOLLOWED_SINCE", "MIN_WORDS", "READING_VERSION", "Tidied", "clean", "tidy"]
+__all__ = ["FOLLOWED_SINCE", "MIN_WORDS", "READING_VERSION", "CleanText", "clean", "clean_body"]
 
 MIN_WORDS = 40
 """Minimum words of an article. A CJK character counts as a word."""
@@ -53,7 +53,7 @@ _DATA_RUN = re.compile(rf"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/=_-]{{{_LONG_RUN},}}"
 _FENCE = re.compile(r"[ \t]*(`{3,}(?!.*`)|~{3,})")
 
 
-class Tidied(NamedTuple):
+class CleanText(NamedTuple):
     """A clean text.
 
     Attributes:
@@ -82,10 +82,10 @@ def clean(
         reading: The version of reading with which the run folder was begun.
         removed: Kind of removed text to number of characters; added to.
     """
-    text, link_chars, since = tidy(document.text, reading, removed)
+    text, link_chars, since = clean_body(document.text, reading, removed)
     title = document.title
     if title and reading >= _PARTS_SINCE:
-        title = mend(title)
+        title = fix_mojibake(title)
     dropped = judge(FilterInput(text, link_chars, min_words), reading)
     if dropped:
         return dropped
@@ -94,7 +94,9 @@ def clean(
         text,
         document.source,
         _line(
-            mend(document.title) if document.title and reading >= _PARTS_SINCE else document.title
+            fix_mojibake(document.title)
+            if document.title and reading >= _PARTS_SINCE
+            else document.title
         ),
         _line(document.author),
         _line(document.url, 2000),
@@ -106,7 +108,9 @@ def clean(
     )
 
 
-def tidy(text: str, reading: int = READING_VERSION, removed: Counter[str] | None = None) -> Tidied:
+def clean_body(
+    text: str, reading: int = READING_VERSION, removed: Counter[str] | None = None
+) -> CleanText:
     """Return the clean text.
 
     Hidden characters, trailing spaces, embedded files, boilerplate lines, and blank lines beyond
@@ -147,14 +151,14 @@ def tidy(text: str, reading: int = READING_VERSION, removed: Counter[str] | None
         blank = 0
         after_boilerplate = False
         kept.append(line)
-    return Tidied("\n".join(kept).rstrip(), link_chars, since)
+    return CleanText("\n".join(kept).rstrip(), link_chars, since)
 
 
 def _without_foreign(
     text: str, removed: Counter[str] | None, *, goes_further: bool
 ) -> tuple[str, int]:
     """Remove what is not part of the text: running heads, hidden characters, embedded files."""
-    if goes_further and (mended := mend(text)) != text:
+    if goes_further and (mended := fix_mojibake(text)) != text:
         _add(removed, "mojibake", len(text) - len(mended))
         text = mended
     if goes_further and "\f" in text:

@@ -31,7 +31,7 @@ from pairmill.records import Chunk, PartOrigin, digest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-__all__ = ["gather", "telling_terms"]
+__all__ = ["distinctive_terms", "gather"]
 
 _TERMS = 12  # of a chunk
 _WHOLE = 1_000  # sum of the weights of a chunk's terms
@@ -101,7 +101,7 @@ def gather(
             ) from None
 
 
-def telling_terms(chunk: Chunk) -> Mapping[str, int]:
+def distinctive_terms(chunk: Chunk) -> Mapping[str, int]:
     """Return the stems of a chunk's content words, with their weights regardless of rarity."""
     language = primary(chunk.language)
     prepared = prepare(chunk.text, language)
@@ -130,10 +130,10 @@ class _Shelf:
         """Determine each chunk's distinctive terms, once all chunks are stored."""
         for chunk in self._all():
             self._count += 1
-            for term in telling_terms(chunk):
+            for term in distinctive_terms(chunk):
                 self._holders[_number(term) % _BUCKETS] += 1
         for chunk in self._all():
-            name, weights = bytes.fromhex(chunk.id), self._weighed(telling_terms(chunk))
+            name, weights = bytes.fromhex(chunk.id), self._weighed(distinctive_terms(chunk))
             shared = {
                 term: weight
                 for term, weight in weights.items()

@@ -80,7 +80,7 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
 
     from pairmill.clock import SystemClock
     from pairmill.config import PoolSettings
-    from pairmill.llm.endpoint_info import Look
+    from pairmill.llm.endpoint_info import EndpointInfo
     from pairmill.llm.local import model_path, running_server
     from pairmill.llm.price_files import load_prices
     from pairmill.llm.providers.endpoint import resolve
@@ -111,7 +111,7 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
             header_dialect(endpoint.profile, endpoint.base_url),
         )
         try:
-            look, rng = Look(endpoint), random.Random()  # noqa: S311 (jitter)
+            look, rng = EndpointInfo(endpoint), random.Random()  # noqa: S311 (jitter)
             found = await examine(settings, subject, look, clock, rng)
             origin = make_recipe(settings).origin
             schemas = []

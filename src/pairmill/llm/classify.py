@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.error_bodies import Facts, first_dict, read_body, tells_of_failure
+from pairmill.llm.error_bodies import ErrorDetails, first_dict, read_body, reports_failure
 from pairmill.llm.limits.headers import retry_after_s
 from pairmill.llm.masking import masked_line
 
@@ -391,7 +391,7 @@ def classify_empty(
     inner = choice.get("error") if choice else None
     if inner:
         facts = read_body({"error": inner})
-    if inner or tells_of_failure(body):
+    if inner or reports_failure(body):
         # An error without a known kind comes from a model behind this endpoint.
         named = {"error": facts.error, "type": facts.names[0] if facts.names else None}
         error = classify(facts.status or _UNKNOWN, headers, named, now=now, secrets=secrets)
@@ -503,7 +503,9 @@ def _unreadable(body: bytes, secrets: Iterable[str]) -> tuple[Kind, str, str]:
     return Kind.FOREIGN, "not_json", f"{_NOT_COMPATIBLE}: its reply is not JSON ('{shown}')"
 
 
-def _kind(status: int, headers: Mapping[str, str], facts: Facts) -> tuple[Kind, str | None, str]:
+def _kind(
+    status: int, headers: Mapping[str, str], facts: ErrorDetails
+) -> tuple[Kind, str | None, str]:
     """Return the kind, the provider's code, and our own word if the kind is too coarse."""
     code = next((name for name in facts.names if name), None)
     limited = status in {429, 503} or "resource_exhausted" in facts.names

@@ -19,7 +19,7 @@ from pairmill.llm.providers.profile import fresh_key
 if TYPE_CHECKING:
     from pairmill.llm.providers.endpoint import Endpoint
 
-__all__ = ["Look", "metrics_url", "read_gauges"]
+__all__ = ["EndpointInfo", "metrics_url", "read_gauges"]
 
 _TIMEOUT_S = 10.0
 _MOST_BYTES = 4 * 2**20
@@ -27,7 +27,7 @@ _MOST_MODELS = 5_000
 _OK = 200
 
 
-class Look:
+class EndpointInfo:
     """Free requests to an endpoint; None for anything it does not answer properly."""
 
     def __init__(self, endpoint: Endpoint) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pairmill.quality.grounding import PreparedPair
     from pairmill.quality.text import Prepared
 
-__all__ = ["Canary", "CanaryLimits", "CanaryWindow", "ChunkComparer", "Sighting"]
+__all__ = ["Canary", "CanaryInput", "CanaryLimits", "CanaryWindow", "ChunkComparer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class CanaryWindow:
 _KEPT_CHUNKS = 64  # to choose the other chunk from: about 30 kB each
 
 
-class Sighting(Struct, frozen=True, array_like=True):
+class CanaryInput(Struct, frozen=True, array_like=True):
     """Figures of one chunk and its pairs, as input of the canary.
 
     Attributes:
@@ -97,7 +97,7 @@ class ChunkComparer:
         self._seed = seed
         self._others: list[PreparedChunk] = []
 
-    def look(self, chunk: PreparedChunk, pairs: Sequence[PreparedPair]) -> Sighting:
+    def look(self, chunk: PreparedChunk, pairs: Sequence[PreparedPair]) -> CanaryInput:
         """Compare the pairs of a chunk, and keep the chunk to compare others with."""
         draw = self._draw(chunk)
         own = other = 0.0
@@ -111,7 +111,7 @@ class ChunkComparer:
         self._remember(PreparedChunk(chunk.text, chunk.heading, chunk.language), draw)
         # a plain text has no instruction: there the text itself must not repeat
         names = [_number(pair.instruction.words or pair.answer.words) for pair in pairs]
-        return Sighting(own, other, compared, names)
+        return CanaryInput(own, other, compared, names)
 
     def _draw(self, chunk: PreparedChunk) -> int:
         """Map seed and chunk to a number, so that a replay draws the same."""
@@ -151,7 +151,7 @@ class Canary:
         self._size = self._limits.first_chunks
         self._reset()
 
-    def add(self, seen: Sighting) -> CanaryWindow | None:
+    def add(self, seen: CanaryInput) -> CanaryWindow | None:
         """Add a chunk with pairs. Returns the window's figures when it is full, else None."""
         if not seen.instructions:
             return None

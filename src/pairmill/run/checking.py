@@ -263,7 +263,7 @@ class Checkers:
         if reply.fault:
             sent.reply.set_exception(RuntimeError(reply.fault))
         else:
-            sent.reply.set_result(CheckReply(reply.verdicts, reply.sighting))
+            sent.reply.set_result(CheckReply(reply.verdicts, reply.canary_input))
 
     def _bury(self, child: _Child, how: str) -> None:
         """Handle the end of a process: its jobs go to another one."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct
 
-from pairmill.quality.canary import ChunkComparer, Sighting
+from pairmill.quality.canary import CanaryInput, ChunkComparer
 from pairmill.quality.filters import PromptTerms
 from pairmill.quality.thresholds import CheckPolicy, Thresholds
 from pairmill.recipes.checks import CheckJob, Checks, ChunkText, PairText, Verdict, judge
@@ -60,7 +60,7 @@ class ReplyFrame(Struct, frozen=True, array_like=True):
 
     number: int
     verdicts: list[Verdict]
-    sighting: Sighting | None = None
+    canary_input: CanaryInput | None = None
     fault: str = ""
 
 
@@ -132,7 +132,7 @@ class _Bench:
             return ReplyFrame(sent.number, [], None, f"{type(error).__name__}: {error}")
         if job.view is not None:
             self._keep(sent.source.id, job.view)
-        return ReplyFrame(sent.number, reply.verdicts, reply.sighting)
+        return ReplyFrame(sent.number, reply.verdicts, reply.canary_input)
 
     def _keep(self, name: str, view: PreparedChunk) -> None:
         self._views[name] = view

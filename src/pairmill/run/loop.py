@@ -43,14 +43,14 @@ from pairmill.output.formats.registry import choose_formats
 from pairmill.recipes.repair import Questions
 from pairmill.run.asking import ProbeSends
 from pairmill.run.claims import Claims
-from pairmill.run.connect import connected, tell_shutdowns
+from pairmill.run.connect import connected, watch_retirements
 from pairmill.run.monitor import RunMonitor, watch_gauge, watch_loop
 from pairmill.run.reader import Inbox, Reader, SkippedLog, tell
 from pairmill.run.stop import StoppingError, listen
 from pairmill.run.summary import Summary
 from pairmill.run.suspects import Suspects
 from pairmill.run.targets import PairTarget, make_quota
-from pairmill.run.threads import run_aside
+from pairmill.run.threads import run_in_daemon_thread
 from pairmill.run.timeline import RunTimeline
 from pairmill.run.worker import WorkerContext, WorkerGroup, work_on
 
@@ -248,7 +248,7 @@ class RunLoop:
                 guarding.start_soon(workers.cancel_after, self._stop, self._settings.grace_s)
                 guarding.start_soon(monitor.watch)
                 guarding.start_soon(timeline.watch, connection.router.pools)
-                guarding.start_soon(tell_shutdowns, connection, self._bus, self._watch.memory)
+                guarding.start_soon(watch_retirements, connection, self._bus, self._watch.memory)
                 for base_url, gate in connection.gauges.items():
                     guarding.start_soon(watch_gauge, base_url, gate)
                 async with anyio.create_task_group() as working:
@@ -314,7 +314,7 @@ class RunLoop:
         batch = None
         with anyio.CancelScope() as scope:
             self._idle = scope
-            batch = await run_aside(self._reader.next_batch)
+            batch = await run_in_daemon_thread(self._reader.next_batch)
         self._idle = None
         if batch is not None:
             self._chunks += len(batch.work) + batch.known

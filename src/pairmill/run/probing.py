@@ -47,7 +47,14 @@ if TYPE_CHECKING:
     from pairmill.run.run_memory import RunMemory
     from pairmill.run.stop import Stop
 
-__all__ = ["PoolProbe", "Readiness", "is_well", "make_question", "make_scout", "settle_mode"]
+__all__ = [
+    "PoolProbe",
+    "Readiness",
+    "answers_probe",
+    "make_probe_client",
+    "make_question",
+    "settle_mode",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +96,18 @@ async def settle_mode(
     impatience = _Impatience(bus, endpoint, settings.timeout_s)
     bus.subscribe(impatience, CallFailed)
     answer_timeout = AnswerTimeout(SystemClock())
-    scout = make_scout(_OnePool(probe.router, pool.name), stop, bus, IN_PROBE, answer_timeout)
+    probe_client = make_probe_client(
+        _OnePool(probe.router, pool.name), stop, bus, IN_PROBE, answer_timeout
+    )
 
     async def ask(request: Request, mode: Mode) -> Completion:
         route.mode = mode
 
         async def complete(granted: Request) -> Completion:
             body = probe.encoder.encode(granted, mode)
-            return await scout.complete(granted, probe.sends.log(body) if probe.sends else None)
+            return await probe_client.complete(
+                granted, probe.sends.log(body) if probe.sends else None
+            )
 
         return await probe.room.ask(request, complete)
 
@@ -146,7 +157,7 @@ _CHARS_PER_TOKEN = 4
 _UNREACHED = frozenset({"refused", "dns", "connect_timeout", "connection", "proxy"})
 
 
-def make_scout(
+def make_probe_client(
     admission: Admission,
     stop: Stop,
     bus: Bus,
@@ -166,8 +177,8 @@ def make_scout(
     )
 
 
-async def is_well(
-    recipe: Recipe, room: AnswerTokens, scout: Client, sends: ProbeSends | None, model: str
+async def answers_probe(
+    recipe: Recipe, room: AnswerTokens, probe_client: Client, sends: ProbeSends | None, model: str
 ) -> bool:
     """Ask a recipe's question about a made-up passage; return whether the model answered.
 
@@ -178,7 +189,9 @@ async def is_well(
         return False
 
     async def complete(granted: Request) -> Completion:
-        return await scout.complete(granted, sends.log(granted.id.encode()) if sends else None)
+        return await probe_client.complete(
+            granted, sends.log(granted.id.encode()) if sends else None
+        )
 
     try:
         await room.ask(question.request, complete)

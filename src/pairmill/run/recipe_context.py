@@ -15,7 +15,7 @@ from pairmill.run.turns import JudgingQueue, Turns
 
 if TYPE_CHECKING:
     from pairmill.events import UnitFinished, UnitSuspended
-    from pairmill.quality.canary import Sighting
+    from pairmill.quality.canary import CanaryInput
     from pairmill.recipes.checks import CheckJob, CheckReply, Verdict
     from pairmill.run.checking import Checkers
     from pairmill.run.run_memory import RunMemory
@@ -93,18 +93,18 @@ class CanaryGuard:
             reply = await self.checkers.check(job)
         else:
             reply = await self._queue.judge(job)
-        if reply.sighting is not None:
-            self.see(reply.sighting)
+        if reply.canary_input is not None:
+            self.see(reply.canary_input)
         return reply.verdicts
 
     def judge(self, job: CheckJob) -> CheckReply:
         """Judge the pairs in this process."""
         return judge(job, self._comparer)
 
-    def see(self, sighting: Sighting) -> None:
+    def see(self, canary_input: CanaryInput) -> None:
         """Show the canary a chunk's pairs; if it fails them, stop the run and say why."""
-        self._with_pairs += bool(sighting.instructions)
-        window = self._canary.add(sighting)
+        self._with_pairs += bool(canary_input.instructions)
+        window = self._canary.add(canary_input)
         if window is None:
             return
         self._judged = True

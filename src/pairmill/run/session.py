@@ -34,7 +34,7 @@ from pairmill.events import (
 from pairmill.output.authorship import note_voice
 from pairmill.partition import check_parts, check_whole, parse_partition
 from pairmill.recipes.make import for_unit, make_recipe
-from pairmill.run.author_styles import pool_manners
+from pairmill.run.author_styles import pool_styles
 from pairmill.run.checking import Checkers
 from pairmill.run.connect import check_models
 from pairmill.run.ending import Ending
@@ -56,7 +56,7 @@ from pairmill.run.replication import finished, replicated
 from pairmill.run.run_memory import RunMemory
 from pairmill.run.stop import Stop
 from pairmill.run.summary import Summary
-from pairmill.run.threads import run_aside
+from pairmill.run.threads import run_in_daemon_thread
 from pairmill.run.tuning import calm_collector, fit_to_open_files
 from pairmill.run.writer import Writer
 from pairmill.service.companions import RunView, beside, load_companions
@@ -179,7 +179,9 @@ async def _run(
         passed: list[Stretch] = []
         if not again and settings.target_pairs is None:  # which counts what documents have brought
             is_done = finished_units(recipe, known)
-            job, passed = await run_aside(partial(pass_over, recording(job, __version__), is_done))
+            job, passed = await run_in_daemon_thread(
+                partial(pass_over, recording(job, __version__), is_done)
+            )
         source = stack.enter_context(ReaderProcess(job))
         reader = Reader(source, recipe, known, only=only, marks=marks, passed=passed)
         writer = _writer(settings, journal, bus, reader)
@@ -392,7 +394,7 @@ async def _learn_voices(
     job: Job, folder: RunFolder, settings: Settings, memory: RunMemory
 ) -> list[str]:
     """Read the input for its authors' style cards; return notices about them."""
-    found = await pool_manners(replace(job, keeps_memory=False), memory)
+    found = await pool_styles(replace(job, keeps_memory=False), memory)
     note_voice(folder, settings, found.few)
     return found.notices
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from pairmill.clock import Clock
     from pairmill.config import Settings
-    from pairmill.llm.endpoint_info import Look
+    from pairmill.llm.endpoint_info import EndpointInfo
     from pairmill.llm.limits.headers import HeaderDialect
     from pairmill.llm.providers.endpoint import Endpoint
     from pairmill.llm.providers.provider import Provider, ProviderReply
@@ -126,7 +126,7 @@ class Findings:
 
 
 async def examine(
-    settings: Settings, subject: Subject, look: Look, clock: Clock, rng: Random
+    settings: Settings, subject: Subject, look: EndpointInfo, clock: Clock, rng: Random
 ) -> Findings:
     """Examine the endpoint, then ask a few questions; failures are findings, not errors.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FrontMatter",
-    "dissolve_boxes",
+    "convert_admonitions",
     "first_heading",
     "imports_components",
     "resolve_templates",
@@ -229,7 +229,7 @@ def imports_components(text: str) -> bool:
     return not imported.isdisjoint(_ELEMENT_NAME.findall(outside))
 
 
-def dissolve_boxes(text: str) -> str:
+def convert_admonitions(text: str) -> str:
     """Convert boxes and tabs of MkDocs to plain Markdown: title, then text, not indented.
 
     For example ``!!! note "Title"`` above lines indented by four spaces, which may hold code.

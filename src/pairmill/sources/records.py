@@ -23,7 +23,7 @@ from pairmill.sources.markdown import split_front_matter
 from pairmill.sources.shapes import (
     blocks_text,
     is_by_language,
-    recast,
+    normalize_shape,
     table_rows,
     unwrap,
     unwrap_any,
@@ -170,7 +170,7 @@ def _recast_records(data: dict[str, Any], field: str | None) -> list[dict[str, A
     def has_blocks(record: dict[str, Any]) -> bool:
         return bool(_text_of_blocks(record))
 
-    cast = recast(data)
+    cast = normalize_shape(data)
     if not isinstance(cast, dict):
         return []
     return unwrap_any(cast, has_text) or ([] if field else unwrap_any(cast, has_blocks))

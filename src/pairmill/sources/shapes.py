@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["blocks_text", "is_by_language", "recast", "table_rows", "unwrap", "unwrap_any"]
+__all__ = ["blocks_text", "is_by_language", "normalize_shape", "table_rows", "unwrap", "unwrap_any"]
 
 _LISTS = (
     "artifact_data", "data", "documents", "articles", "records", "rows", "items", "posts",
@@ -127,7 +127,7 @@ def unwrap_any(
     return best
 
 
-def recast(value: Any, depth: int = 0) -> Any:
+def normalize_shape(value: Any, depth: int = 0) -> Any:
     """Return a value as others would write it: out of boxes that name its type, by usual names.
 
     Such as DynamoDB and Firestore write (``{"S": ...}``, ``{"stringValue": ...}``), Solr
@@ -137,7 +137,7 @@ def recast(value: Any, depth: int = 0) -> Any:
     if depth > _MAX_BLOCK_DEPTH:
         return value
     if isinstance(value, list):
-        found = [recast(one, depth + 1) for one in value]
+        found = [normalize_shape(one, depth + 1) for one in value]
         return found[0] if len(found) == 1 and isinstance(found[0], str) else found
     if not isinstance(value, dict):
         return value
@@ -149,9 +149,11 @@ def recast(value: Any, depth: int = 0) -> Any:
     if isinstance(text, str) and is_typed:
         return text
     if len(lower) == 1 and (box := next(iter(lower))) in _BOXES:
-        return recast(lower[box], depth + 1)
+        return normalize_shape(lower[box], depth + 1)
     named = {
-        "type" if name == "nodetype" else _TYPE_SUFFIX.sub("", name): recast(one, depth + 1)
+        "type" if name == "nodetype" else _TYPE_SUFFIX.sub("", name): normalize_shape(
+            one, depth + 1
+        )
         for name, one in lower.items()
     }
     for name in _NAMES_OF_TEXT & named.keys():

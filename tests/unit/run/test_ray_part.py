@@ -28,10 +28,10 @@ from pairmill.run.ray import (
 )
 from pairmill.run.ray.part import (
     SEEN,
-    Board,
     PartNews,
     PartsProgress,
     PartTask,
+    ProgressBoard,
     work_on_part,
 )
 from pairmill.service.tally import (
@@ -79,7 +79,7 @@ def test_what_a_lost_worker_did_counts_once() -> None:
 
 
 def test_news_of_an_earlier_attempt_is_late() -> None:
-    progress, board = PartsProgress(1), Board()
+    progress, board = PartsProgress(1), ProgressBoard()
     progress.take([news(0, 2, units=3), news(0, 1, units=9)])
     assert progress.total().units == 3
     board.post(news(0, 2, units=3))
@@ -89,7 +89,7 @@ def test_news_of_an_earlier_attempt_is_late() -> None:
 
 
 def test_a_stop_reaches_parts_with_their_next_news() -> None:
-    board = Board()
+    board = ProgressBoard()
     assert board.post(news(0)) == ""
     board.look("stopped by SIGTERM")
     assert (

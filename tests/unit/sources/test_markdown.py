@@ -7,7 +7,7 @@ import pytest
 from pairmill.sources.fences import fenced_ranges, part_long_blocks
 from pairmill.sources.markdown import (
     FrontMatter,
-    dissolve_boxes,
+    convert_admonitions,
     imports_components,
     resolve_templates,
     split_front_matter,
@@ -159,7 +159,7 @@ def test_long_code_and_tables_are_parted_at_line_ends_with_their_fence_or_header
     ],
 )
 def test_boxes_and_tabs_of_mkdocs_come_to_the_margin(text: str, plain: str) -> None:
-    assert dissolve_boxes(text) == plain
+    assert convert_admonitions(text) == plain
 
 
 @pytest.mark.parametrize(

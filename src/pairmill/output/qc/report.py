@@ -21,7 +21,7 @@ from pairmill.display import sanitize
 from pairmill.errors import UsageError
 from pairmill.output.qc.limits import BY_NATURE, LIMITS
 from pairmill.output.qc.measures import choose_profile, measure
-from pairmill.output.qc.passage_search import Library
+from pairmill.output.qc.passage_search import PassageIndex
 from pairmill.output.qc.variety import Profile
 from pairmill.quality.filters import prompt_terms
 from pairmill.quality.trust import STATUS_STYLES, Status
@@ -161,18 +161,18 @@ def check(
     Raises:
         InputError: The documents hold no text.
     """
-    library = Library(documents) if documents is not None else None
-    kind = profile or choose_profile(pairs.rows, has_documents=library is not None)
+    passages = PassageIndex(documents) if documents is not None else None
+    kind = profile or choose_profile(pairs.rows, has_documents=passages is not None)
     figures = measure(
         pairs.rows,
-        library=library,
+        passages=passages,
         terms=prompt_terms(examples),
         detect=detect,
         embed=embed,
         profile=kind,
         progress=progress,
     )
-    is_from_texts = library is not None if profile is None else kind is Profile.GROUNDED
+    is_from_texts = passages is not None if profile is None else kind is Profile.GROUNDED
     metrics = []
     for key, limit in LIMITS.items():
         if key not in figures.values:

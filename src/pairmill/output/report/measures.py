@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pairmill.output.rows import Row
 
-__all__ = ["Distinct", "Measures", "Names", "measure", "percentile"]
+__all__ = ["DistinctCounter", "Measures", "NameCounts", "measure", "percentile"]
 
 Lengths: TypeAlias = "Counter[int]"
 
@@ -29,7 +29,7 @@ _TOKEN_BYTES = 4
 _MOST_TOKENS = 100_000
 
 
-class Distinct:
+class DistinctCounter:
     """Number of distinct names: exact up to ``size``, then within about 1 percent.
 
     Beyond ``size`` it keeps the least hashes (Bar-Yossef et al., "Counting distinct elements in a
@@ -65,7 +65,7 @@ class Distinct:
         return round((self._size - 1) * 2**64 / -self._heap[0])
 
 
-class Names:
+class NameCounts:
     """Counts of names; beyond 5,000 distinct ones, new ones are counted together."""
 
     def __init__(self) -> None:
@@ -98,24 +98,24 @@ class Measures:
     """
 
     rows: int = 0
-    documents: Distinct = field(default_factory=Distinct)
-    chunks: Distinct = field(default_factory=Distinct)
-    instructions: Distinct = field(default_factory=Distinct)
+    documents: DistinctCounter = field(default_factory=DistinctCounter)
+    chunks: DistinctCounter = field(default_factory=DistinctCounter)
+    instructions: DistinctCounter = field(default_factory=DistinctCounter)
     instruction_words: Lengths = field(default_factory=Counter)
     answer_words: Lengths = field(default_factory=Counter)
     grounding: list[int] = field(default_factory=lambda: [0] * _GROUNDING_BINS)
     support: list[int] = field(default_factory=lambda: [0] * _GROUNDING_BINS)
     grounded_rows: int = 0
     with_evidence: int = 0
-    first_words: Names = field(default_factory=Names)
-    kinds: Names = field(default_factory=Names)
-    tasks: Names = field(default_factory=Names)
-    flags: Names = field(default_factory=Names)
-    models: Names = field(default_factory=Names)
-    licenses: Names = field(default_factory=Names)
+    first_words: NameCounts = field(default_factory=NameCounts)
+    kinds: NameCounts = field(default_factory=NameCounts)
+    tasks: NameCounts = field(default_factory=NameCounts)
+    flags: NameCounts = field(default_factory=NameCounts)
+    models: NameCounts = field(default_factory=NameCounts)
+    licenses: NameCounts = field(default_factory=NameCounts)
     row_tokens: Lengths = field(default_factory=Counter)
     ratings: dict[str, Counter[int]] = field(default_factory=dict)
-    per_document: Names = field(default_factory=Names)
+    per_document: NameCounts = field(default_factory=NameCounts)
     prompt_tokens: int = 0
     completion_tokens: int = 0
     samples: Sequence[Row] = ()

@@ -24,7 +24,7 @@ from pairmill.output.markup import Markup, page_text, tag
 from pairmill.output.qc.report import shown, verdict_line
 from pairmill.output.report import sections as parts
 from pairmill.output.report.layout import anchor, curves, section, table
-from pairmill.output.report.measures import Names, measure
+from pairmill.output.report.measures import NameCounts, measure
 from pairmill.output.report.pace import pace, stages
 from pairmill.output.report.sections import concentration, ratings, sequence_lengths
 from pairmill.output.rows import complete_lines, parse, published_shards
@@ -99,7 +99,7 @@ def write_report(folder: Path, facts: RunFacts, judged: Judged = Judged()) -> Pa
     """
     measures = measure(wanted_rows(folder, judged.marks))
     if facts.counts is None and not facts.rejections:
-        reasons = Names()
+        reasons = NameCounts()
         for row in _rows(folder, "rejected"):
             reasons.add(str(row.get("reason"))[:80])
         facts = replace(facts, rejections=reasons.counts)

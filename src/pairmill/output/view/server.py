@@ -29,7 +29,7 @@ from pairmill.errors import ConfigError, InputError, PairmillError
 from pairmill.hosts import is_loopback
 from pairmill.output.qc.read import data_files
 from pairmill.output.report.page import render_live
-from pairmill.output.view.guard import Door, Guard
+from pairmill.output.view.guard import AccessRules, Guard
 from pairmill.output.view.index import MARKS, RATINGS, SORTS, STATES, Filter, Index
 from pairmill.output.view.indexer import INDEX, READY
 from pairmill.output.view.place import GoneError, check_name, view_job
@@ -63,12 +63,12 @@ class _Answer(Response):
         return orjson.dumps(content, default=str, option=orjson.OPT_NON_STR_KEYS)
 
 
-def make_app(viewer: Viewer, door: Door, *, name: str, version: str) -> ASGIApp:
+def make_app(viewer: Viewer, access: AccessRules, *, name: str, version: str) -> ASGIApp:
     """Make the server's application.
 
     Args:
         viewer: Of the dataset.
-        door: Who is let in.
+        access: Who is let in.
         name: Of the dataset, for people.
         version: Of pairmill.
     """
@@ -92,7 +92,7 @@ def make_app(viewer: Viewer, door: Door, *, name: str, version: str) -> ASGIApp:
         exception_handlers={PairmillError: _refused, HTTPException: _wrong},
     )
     app.router.redirect_slashes = False
-    return Guard(app, door, policy)
+    return Guard(app, access, policy)
 
 
 class _Pages:
@@ -285,7 +285,7 @@ def serve_view(
         token = secrets.token_urlsafe(32)
         app = make_app(
             Viewer(job, index, lambda: _ended(indexing)),
-            Door(
+            AccessRules(
                 token,
                 real_port,
                 _names(host, names),

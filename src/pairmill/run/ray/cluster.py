@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairmill.display import sanitize
 from pairmill.errors import ConfigError, StoppedError
-from pairmill.run.ray.part import Board, PartEnd, PartNews, PartTask, work_on_part
+from pairmill.run.ray.part import PartEnd, PartNews, PartTask, ProgressBoard, work_on_part
 from pairmill.share.objects import NAMESPACE, RAY_SCHEME, ServedPlace, SharedActor
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Cluster:
         self._tasks: dict[int, Any] = {}
         if self._owns:
             self._join(address)
-        self._board = self._start(Board)
+        self._board = self._start(ProgressBoard)
         self._share: Any = None
 
     def close(self) -> None:

@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 
     from pairmill.config import Settings
 
-__all__ = ["SEEN", "Board", "PartEnd", "PartNews", "PartTask", "PartsProgress", "work_on_part"]
+__all__ = [
+    "SEEN",
+    "PartEnd",
+    "PartNews",
+    "PartTask",
+    "PartsProgress",
+    "ProgressBoard",
+    "work_on_part",
+]
 
 _PICO = 10**12
 _MOST_NOTICES = 1_000
@@ -60,7 +68,7 @@ class PartNews:
     notices: tuple[str, ...] = ()
 
 
-class Board:
+class ProgressBoard:
     """Takes news of parts, and passes a stop on to them (as an actor).
 
     It can be lost at any time: parts tell all their counts each time, and whoever reads them says
@@ -231,7 +239,7 @@ def work_on_part(task: PartTask, board: Any) -> PartEnd:
 
     Args:
         task: What to do.
-        board: Handle of the actor `pairmill.run.ray.part.Board`.
+        board: Handle of the actor `pairmill.run.ray.part.ProgressBoard`.
     """
     try:
         return _work(task, board)

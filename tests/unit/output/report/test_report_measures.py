@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pairmill.output.report.measures import Distinct, Names, measure, percentile
+from pairmill.output.report.measures import DistinctCounter, NameCounts, measure, percentile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,7 @@ def test_samples_are_chosen_by_the_seed(row: Callable[..., Any]) -> None:
 
 
 def test_distinct_is_exact_below_its_size_and_near_above() -> None:
-    small, large = Distinct(1_000), Distinct(1_000)
+    small, large = DistinctCounter(1_000), DistinctCounter(1_000)
     for number in range(20_000):
         small.add(f"n{number % 999}")
         large.add(f"n{number % 10_000}")
@@ -54,7 +54,7 @@ def test_distinct_is_exact_below_its_size_and_near_above() -> None:
 
 
 def test_names_are_bounded() -> None:
-    names = Names()
+    names = NameCounts()
     for number in range(6_000):
         names.add(f"n{number}")
     names.add("n0")
