@@ -8,7 +8,7 @@ and the end of a run all use `count_run`.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -83,6 +83,9 @@ class InputCounts:
         """
         document = asdict(self) | {"skipped": dict(self.skipped)}
         _keep(folder.state / _FILE, orjson.dumps(document))
+
+
+_INPUT_COUNTS = {field.name for field in fields(InputCounts)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,8 +391,9 @@ def read_input_counts(folder: RunFolder) -> InputCounts:
     """Return what a run last found in its input; empty if not stored."""
     try:
         found = orjson.loads((folder.state / _FILE).read_bytes())
-        return InputCounts(**{**found, "inputs": tuple(found["inputs"])})
-    except (OSError, ValueError, TypeError, KeyError):
+        known = {name: found[name] for name in _INPUT_COUNTS & found.keys()}
+        return InputCounts(**{**known, "inputs": tuple(found["inputs"])})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return InputCounts()
 
 
