@@ -12,7 +12,7 @@ OPEN = AccessRules("secret", 80, frozenset({"box.example"}), any_address=True)
 
 
 @pytest.mark.parametrize(
-    ("door", "host", "is_taken"),
+    ("access", "host", "is_taken"),
     [
         (FRONT, "box.example:8443", True),
         (FRONT, "box.example", False),
