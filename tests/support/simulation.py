@@ -440,18 +440,18 @@ def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float])
             (store, "SqliteLedger", watched_ledger),
             (ledger, "FOLD_AT", (5, 12)),
             (session, "Stop", lambda: start.stop),
-            (loop, "run_aside", aside),
-            (session, "run_aside", aside),
+            (loop, "run_in_daemon_thread", aside),
+            (session, "run_in_daemon_thread", aside),
             (recipe_context, "Turns", lambda: Turns(now=clock)),
             (recipe_context, "JudgingQueue", lambda judge: JudgingQueue(judge, now=clock)),
-            (author_styles, "run_aside", aside),
+            (author_styles, "run_in_daemon_thread", aside),
             (monitor, "run_sync", aside),
             (session, "ReaderProcess", lambda job: nullcontext(read_batches(job))),
             (Writer, "_in_thread", inline),
             # Three slow things that nothing here rests on.
             (session, "calm_collector", nullcontext),
             (ending, "write_card", lambda *_: None),
-            (loop, "tell_shutdowns", _silent),
+            (loop, "watch_retirements", _silent),
             (connect, "load_prices", lambda _: PRICES),
         ):
             stack.enter_context(patch.object(target, name, value))
