@@ -85,7 +85,7 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
     from pairmill.llm.price_files import load_prices
     from pairmill.llm.providers.endpoint import resolve
     from pairmill.llm.providers.profile import header_dialect
-    from pairmill.llm.providers.wire import Encoder
+    from pairmill.llm.providers.requests import RequestEncoder
     from pairmill.llm.retirement import today, warnings_on
     from pairmill.recipes.make import make_recipe
     from pairmill.run.connect import make_provider, price_of
@@ -101,7 +101,7 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
             endpoint = stack.enter_context(running_server(model_path(settings.model), slots=1))
         else:
             endpoint = resolve(settings, os.environ)
-        encoder = Encoder(endpoint.profile, endpoint.options)
+        encoder = RequestEncoder(endpoint.profile, endpoint.options)
         provider = make_provider(settings, endpoint, clock, 1, encoder)
         subject = Subject(
             endpoint,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from pairmill.llm.answer_timeout import AnswerTimeout
-    from pairmill.llm.providers.wire import Encoder
+    from pairmill.llm.providers.requests import RequestEncoder
     from pairmill.llm.retry import Decision, History, Random
     from pairmill.records import Completion, Request
 
@@ -117,7 +117,7 @@ class ModeFinding(msgspec.Struct, frozen=True):
     Attributes:
         mode: The strongest working mode.
         is_usable: True if any answer was usable.
-        dialect: What `Encoder.dump` gives.
+        dialect: What `RequestEncoder.dump` gives.
         thought_tokens: Thinking tokens before the last answer.
         can_be_silent: True if the model was seen to skip thinking; None: it never thought.
         broke: How calls with a now omitted parameter broke; "" if none did.
@@ -133,7 +133,7 @@ class ModeFinding(msgspec.Struct, frozen=True):
 
 async def find_mode(
     ask: Callable[[Request, Mode], Awaitable[Completion]],
-    encoder: Encoder,
+    encoder: RequestEncoder,
     question: ProbeQuestion,
     key: str,
     memory: ModeMemory,
@@ -198,7 +198,7 @@ class _Probe:
     def __init__(
         self,
         ask: Callable[[Request, Mode], Awaitable[Completion]],
-        encoder: Encoder,
+        encoder: RequestEncoder,
         question: ProbeQuestion,
         answer_timeout: AnswerTimeout,
     ) -> None:
@@ -220,7 +220,7 @@ class _Probe:
         """Try each mode; if none works, again without a system message, and bare."""
         model = self._question.request.model
         steps = iter((self._encoder.fold_system, self._encoder.bare))
-        wanted = self._encoder.dialect(model).without
+        wanted = self._encoder.accepted(model).without
         while True:
             for mode in _MODES:
                 if await self._works(mode):
@@ -246,7 +246,7 @@ class _Probe:
         if not self._was_stripped:
             return
         for name in _WORTH_SAYING:
-            without = encoder.dialect(model).without
+            without = encoder.accepted(model).without
             if name not in without or name in wanted:
                 continue
             before = encoder.encode(request, mode)
@@ -316,7 +316,7 @@ class _Probe:
         """Ask until the thinking parameters no longer change, or enough were tried."""
         request, encoder = self._question.request, self._encoder
         for attempt in range(_MOST_FORMS):
-            form = encoder.dialect(request.model).form
+            form = encoder.accepted(request.model).form
             try:
                 completion = await self._ask_or_another(request, mode)
             except ProviderError as error:
@@ -328,7 +328,7 @@ class _Probe:
                 continue  # with other parameters, or a higher token limit
             self.thought_tokens = completion.usage.reasoning_tokens
             self.has_thought = self.has_thought or self.thought_tokens > 0
-            if encoder.dialect(request.model).form == form or attempt + 1 == _MOST_FORMS:
+            if encoder.accepted(request.model).form == form or attempt + 1 == _MOST_FORMS:
                 return completion
         raise AssertionError  # the last attempt returned or raised
 

@@ -39,8 +39,8 @@ from pairmill.llm.providers.profile import (
     load_profile,
 )
 from pairmill.llm.providers.provider import Mode
+from pairmill.llm.providers.requests import RequestEncoder
 from pairmill.llm.providers.saved_prompts import SavedPrompts
-from pairmill.llm.providers.wire import Encoder
 from pairmill.llm.retirement import end_of, today, warnings_on
 from pairmill.llm.retry import IN_RUN
 from pairmill.llm.router import Route, Router
@@ -199,7 +199,7 @@ class _PoolClient(NamedTuple):
     """What calls to one pool are made with."""
 
     endpoint: Endpoint
-    encoder: Encoder
+    encoder: RequestEncoder
     width: ConcurrencyLimit
     route: Route
 
@@ -213,7 +213,7 @@ def _pool_client(
 ) -> _PoolClient:
     """Return the client of one pool, whose mode is still to be found out."""
     width = _width(settings, given, endpoint)
-    encoder = Encoder(endpoint.profile, endpoint.options)
+    encoder = RequestEncoder(endpoint.profile, endpoint.options)
     provider = make_provider(settings, endpoint, clock, _most(width), encoder)
     pool = Pool(
         name=given.name,
@@ -413,7 +413,7 @@ def _on_loop(bus: Bus, stop: Stop) -> Callable[[str, bool], None]:
 
 
 def make_provider(
-    settings: Settings, endpoint: Endpoint, clock: Clock, concurrency: int, encoder: Encoder
+    settings: Settings, endpoint: Endpoint, clock: Clock, concurrency: int, encoder: RequestEncoder
 ) -> Provider:
     """Make the client for a run; ``auto`` is the direct one.
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pairmill.llm.estimate import AnswerTokens
     from pairmill.llm.modes import ModeFinding
     from pairmill.llm.providers.endpoint import Endpoint
-    from pairmill.llm.providers.wire import Encoder
+    from pairmill.llm.providers.requests import RequestEncoder
     from pairmill.llm.retry import RetryPolicy
     from pairmill.llm.router import Route, Router
     from pairmill.recipes.recipe import Recipe
@@ -62,7 +62,7 @@ class PoolProbe:
     """A pool to prepare, and the question for it."""
 
     endpoint: Endpoint
-    encoder: Encoder
+    encoder: RequestEncoder
     route: Route
     router: Router
     question: ProbeQuestion | None

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pairmill.llm.limits.headers import HeaderDialect
     from pairmill.llm.providers.endpoint import Endpoint
     from pairmill.llm.providers.provider import Provider, ProviderReply
-    from pairmill.llm.providers.wire import Encoder
+    from pairmill.llm.providers.requests import RequestEncoder
     from pairmill.llm.retry import Random
     from pairmill.recipes.recipe_file import RecipeFile, RecipeStep
     from pairmill.records import Completion
@@ -70,7 +70,7 @@ class Subject:
 
     endpoint: Endpoint
     provider: Provider
-    encoder: Encoder
+    encoder: RequestEncoder
     question: ProbeQuestion | None
     dialect: HeaderDialect
 
@@ -175,7 +175,7 @@ async def examine(
             thought_tokens=found.thought_tokens,
             thinks=calls.has_thought,
             left_out=tuple(left_out),
-            reasoning=dict(subject.encoder.reasoning(settings.model).words),
+            reasoning=dict(subject.encoder.reasoning(settings.model).fields),
         )
         if not found.is_usable:
             return replace(seen, problem=_unusable(settings, calls), exit_code=EXIT_CONFIG)

@@ -10,10 +10,10 @@ import pytest
 from tests.support.questions import request
 
 from pairmill.errors import ProviderError
-from pairmill.llm.providers.profile import ModelWords, ProviderProfile, RequestOptions
+from pairmill.llm.providers.profile import ModelParameters, ProviderProfile, RequestOptions
 from pairmill.llm.providers.provider import Mode, ProviderReply
 from pairmill.llm.providers.replies import decode
-from pairmill.llm.providers.wire import Encoder, send
+from pairmill.llm.providers.requests import RequestEncoder, send
 from pairmill.records import Completion, Request, Usage
 
 OBJECT = {"type": "object", "additionalProperties": False}
@@ -37,13 +37,13 @@ def error_of(body: Any, status: int = 400) -> ProviderError:
 
 def taught(
     body: Any, status: int = 400, *, asked: Request | None = None, mode: Mode = Mode.JSON_SCHEMA,
-    encoder: Encoder | None = None,
+    encoder: RequestEncoder | None = None,
 ) -> dict[str, Any] | None:  # fmt: skip
     """The next body after a refusal; None where it teaches nothing."""
-    encoder = encoder or Encoder(options=RUN)
+    encoder = encoder or RequestEncoder(options=RUN)
     asked = asked or request(schema=PAIRS)
     error = error_of(body, status)
-    if not encoder.learn(encoder.dialect(asked.model), error, asked, mode):
+    if not encoder.learn(encoder.accepted(asked.model), error, asked, mode):
         return None
     found = orjson.loads(encoder.encode(asked, mode))
     assert isinstance(found, dict)
@@ -81,7 +81,7 @@ NESTED = json.dumps(said("temperature is not supported", code=400))
     ],
 )
 def test_a_field_that_is_named_is_left_out(body: Any, status: int, gone: str) -> None:
-    encoder = Encoder(options=RequestOptions(temperature=0.5, top_p=0.9))
+    encoder = RequestEncoder(options=RequestOptions(temperature=0.5, top_p=0.9))
     sent = taught(body, status, encoder=encoder)
     assert sent is not None
     kept = {"temperature", "top_p", "seed", "stream", "max_tokens"} - {gone}
@@ -107,14 +107,14 @@ def test_what_a_server_repeats_of_the_request_names_nothing() -> None:
     ],
 )
 def test_of_several_names_the_one_in_its_own_field_counts(message: str) -> None:
-    sent = taught(said(message, param="temperature"), encoder=Encoder())
+    sent = taught(said(message, param="temperature"), encoder=RequestEncoder())
     assert sent is not None
     assert "temperature" not in sent
     assert {"seed", "max_tokens"} <= sent.keys()
 
 
 def test_a_temperature_of_our_own_gives_way_to_the_users_and_then_to_none() -> None:
-    encoder = Encoder(options=RequestOptions(temperature=1.0))
+    encoder = RequestEncoder(options=RequestOptions(temperature=1.0))
     body = said("invalid temperature: only 1 is allowed for this model")
     first = taught(body, encoder=encoder)
     assert first is not None
@@ -131,7 +131,9 @@ def test_a_temperature_that_must_be_positive_is_nearly_nothing() -> None:
         "m", greedy.schema,
     )  # fmt: skip
     body = said("`temperature` must be strictly positive")
-    sent = taught(body, 422, asked=greedy, encoder=Encoder(options=RequestOptions(temperature=0.0)))
+    sent = taught(
+        body, 422, asked=greedy, encoder=RequestEncoder(options=RequestOptions(temperature=0.0))
+    )
     assert sent is not None
     assert sent["temperature"] == 0.01
 
@@ -209,7 +211,7 @@ def test_a_list_of_numbers_becomes_a_range_where_only_texts_may_be_listed() -> N
     ],
 )
 def test_a_way_of_sending_a_schema_gives_way_to_a_weaker_one(message: str, status: int) -> None:
-    encoder = Encoder()
+    encoder = RequestEncoder()
     first = taught(said(message), status, encoder=encoder)
     assert first is not None
     assert first["response_format"] == {"type": "json_object"}
@@ -217,7 +219,7 @@ def test_a_way_of_sending_a_schema_gives_way_to_a_weaker_one(message: str, statu
     assert second is not None
     assert "response_format" not in second
     assert "must fit this JSON schema" in second["messages"][0]["content"]
-    probing = Encoder()
+    probing = RequestEncoder()
     probing.may_weaken = False
     assert taught(said(message), status, encoder=probing) is None
 
@@ -240,7 +242,7 @@ def test_a_system_message_opens_the_users_turn_where_it_is_refused(
 
 
 def test_a_word_of_the_users_own_is_never_left_out() -> None:
-    encoder = Encoder(options=RequestOptions(body={"seed": 7, "top_k": 5}))
+    encoder = RequestEncoder(options=RequestOptions(body={"seed": 7, "top_k": 5}))
     sent = orjson.loads(encoder.encode(request(), Mode.PROMPT))
     assert (sent["seed"], sent["top_k"]) == (7, 5)
     assert taught(said("seed is not supported"), encoder=encoder) is None
@@ -252,8 +254,8 @@ def profile(**more: Any) -> ProviderProfile:
 
 
 def test_each_form_of_not_thinking_is_tried_until_one_is_taken() -> None:
-    thinker = profile(models=(ModelWords(match=("m",), thinks=True),))
-    encoder = Encoder(thinker, RequestOptions(temperature=0.5))
+    thinker = profile(models=(ModelParameters(match=("m",), thinks=True),))
+    encoder = RequestEncoder(thinker, RequestOptions(temperature=0.5))
     start = orjson.loads(encoder.encode(request(), Mode.PROMPT))
     assert start["reasoning_effort"] == "none"
     second = taught(said("'reasoning_effort' does not support 'none'"), encoder=encoder)
@@ -267,18 +269,18 @@ def test_each_form_of_not_thinking_is_tried_until_one_is_taken() -> None:
 
 def test_a_form_that_a_server_asks_for_is_taken_at_once() -> None:
     message = "parameter.enable_thinking must be set to false for non-streaming calls"
-    sent = taught(said(message), encoder=Encoder(profile()))
+    sent = taught(said(message), encoder=RequestEncoder(profile()))
     assert sent is not None
     assert sent["enable_thinking"] is False
 
 
 def test_the_users_own_word_for_thinking_ends_the_search() -> None:
     own = RequestOptions(body={"reasoning_effort": "high"})
-    encoder = Encoder(profile(models=(ModelWords(match=("m",), thinks=True),)), own)
+    encoder = RequestEncoder(profile(models=(ModelParameters(match=("m",), thinks=True),)), own)
     sent = orjson.loads(encoder.encode(request(), Mode.PROMPT))
     assert sent["reasoning_effort"] == "high"
-    encoder.saw("m", encoder.dialect("m"), 5000)
-    assert encoder.dialect("m").form == 0
+    encoder.saw("m", encoder.accepted("m"), 5000)
+    assert encoder.accepted("m").form == 0
 
 
 class Thinker:
@@ -298,7 +300,7 @@ class Thinker:
 
 
 async def test_a_model_that_thinks_is_told_not_to_and_gets_its_temperature_back() -> None:
-    model, encoder = Thinker("enable_thinking"), Encoder(profile())
+    model, encoder = Thinker("enable_thinking"), RequestEncoder(profile())
     for _ in range(6):
         await send(encoder, request(), Mode.PROMPT, model)
     assert model.bodies[-1]["enable_thinking"] is False
@@ -308,7 +310,7 @@ async def test_a_model_that_thinks_is_told_not_to_and_gets_its_temperature_back(
 
 
 async def test_a_model_that_never_stops_is_told_what_makes_it_think_least() -> None:
-    model, encoder = Thinker("reasoning_effort", least=300), Encoder(profile())
+    model, encoder = Thinker("reasoning_effort", least=300), RequestEncoder(profile())
     for _ in range(8):
         await send(encoder, request(), Mode.PROMPT, model)
     assert "reasoning_effort" in model.bodies[-1]
@@ -316,17 +318,17 @@ async def test_a_model_that_never_stops_is_told_what_makes_it_think_least() -> N
 
 
 async def test_a_model_that_heeds_nothing_is_told_nothing() -> None:
-    model, encoder = Thinker("telepathy"), Encoder(profile())
+    model, encoder = Thinker("telepathy"), RequestEncoder(profile())
     for _ in range(60):
         await send(encoder, request(), Mode.PROMPT, model)
     assert not {"reasoning_effort", "enable_thinking"} & model.bodies[-1].keys()
 
 
 def test_what_was_learned_is_kept_between_runs() -> None:
-    encoder = Encoder(profile())
+    encoder = RequestEncoder(profile())
     taught(said("seed is not supported"), encoder=encoder)
     taught(said("enable_thinking must be false"), encoder=encoder)
-    later = Encoder(profile())
+    later = RequestEncoder(profile())
     assert later.restore("m", encoder.dump("m"))
     assert later.encode(request(), Mode.PROMPT) == encoder.encode(request(), Mode.PROMPT)
     assert not later.restore("m", "{")
@@ -334,7 +336,7 @@ def test_what_was_learned_is_kept_between_runs() -> None:
 
 def test_a_setting_that_a_server_does_not_take_is_left_out_and_told() -> None:
     options = RequestOptions(temperature=0.8, top_p=0.9, service_tier="flex")
-    encoder = Encoder(options=options)
+    encoder = RequestEncoder(options=options)
     told: list[str] = []
     encoder.on_left_out = told.append
     sent = taught(said("Invalid service_tier argument", param="service_tier"), encoder=encoder)

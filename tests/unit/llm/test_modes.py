@@ -20,8 +20,8 @@ from pairmill.llm.modes import AT_PROBE, ProbeQuestion, find_mode
 from pairmill.llm.providers.direct import DirectProvider
 from pairmill.llm.providers.endpoint import Endpoint, Secret
 from pairmill.llm.providers.provider import Mode
+from pairmill.llm.providers.requests import RequestEncoder
 from pairmill.llm.providers.sdk import SdkProvider
-from pairmill.llm.providers.wire import Encoder
 from pairmill.llm.retry import GiveUp, History
 from pairmill.records import Completion, Usage
 
@@ -54,7 +54,7 @@ def answer_timeout() -> AnswerTimeout:
 async def found(*script: bytes, memory: Kept | None = None) -> tuple[Mode, list[str | None]]:
     """The mode found, and the response formats that the server saw."""
     async with serve(*script) as server:
-        encoder = Encoder()
+        encoder = RequestEncoder()
         provider = SdkProvider(
             Endpoint(server.base_url, Secret("")),
             FakeClock(),
@@ -161,7 +161,7 @@ async def test_where_nothing_gets_through_all_that_may_be_left_out_is_left_out()
     refusals = [refused("Bad Request")] * 2 * len(Mode)  # each mode is tried twice; then once bare
     seed_is_at_fault = [GREEN, GREEN, GREEN, refused("Bad Request"), GREEN]
     async with serve(*refusals, *refusals, *seed_is_at_fault) as server:
-        encoder = Encoder()
+        encoder = RequestEncoder()
         provider = SdkProvider(
             Endpoint(server.base_url, Secret("")),
             FakeClock(),
@@ -181,7 +181,7 @@ async def test_where_nothing_gets_through_all_that_may_be_left_out_is_left_out()
     assert [it["messages"][0]["role"] for it in (bare, with_system)] == ["user", "system"]
     assert "temperature" in with_temperature
     assert "seed" in with_seed  # refused, so it stays away; all else is said again
-    dialect = encoder.dialect("m")
+    dialect = encoder.accepted("m")
     assert {"seed", "stream"} <= dialect.without
     assert not {"system", "temperature"} & dialect.without
 
@@ -190,7 +190,7 @@ async def test_a_set_up_that_one_replica_finds_wrong_is_asked_another_question()
     wrong = refused("Incorrect API key", 401, "invalid_api_key")
     async with serve(wrong, GREEN) as server:
         provider = DirectProvider(Endpoint(server.base_url, Secret("")), FakeClock(), concurrency=1)
-        encoder = Encoder()
+        encoder = RequestEncoder()
 
         async def ask(request: Request, mode: Mode) -> Completion:
             return (await provider.complete(request, mode)).completion
@@ -208,7 +208,7 @@ class Breaking:
     def __init__(self, breaks: Callable[[dict[str, Any], int], bool], kind: Kind) -> None:
         self.breaks = breaks
         self.kind = kind
-        self.encoder = Encoder()
+        self.encoder = RequestEncoder()
         self.sent: list[bytes] = []
         self.broken: Counter[bytes] = Counter()
 
@@ -246,7 +246,7 @@ async def test_what_a_server_breaks_at_is_found_by_the_same_question_without_it(
     assert bool(found.broke) == (mode is not Mode.JSON_SCHEMA)
     assert len(server.sent) == calls
     assert max(server.broken.values()) <= 2
-    assert not server.encoder.dialect("m").without  # nothing else is left out
+    assert not server.encoder.accepted("m").without  # nothing else is left out
 
 
 @pytest.mark.parametrize("name", ["temperature", "seed", "stream"])
@@ -254,7 +254,7 @@ async def test_any_word_at_which_a_server_breaks_is_left_out_alone(name: str) ->
     server = Breaking(lambda sent, _: name in sent, Kind.LOST)
     found = await server.find()
     assert (found.mode, found.is_usable) == (Mode.JSON_SCHEMA, True)
-    without = server.encoder.dialect("m").without
+    without = server.encoder.accepted("m").without
     assert name in without
     assert not ({"system", "temperature", "seed"} - {name}) & without
     assert max(server.broken.values()) <= 2
@@ -271,7 +271,7 @@ async def test_a_server_that_answers_nothing_is_sent_two_questions_and_no_more()
 async def test_a_wait_for_a_turn_is_no_silence_of_the_server() -> None:
     """Its first answer broke, so that the next ones are given 30 s: not a pause of a minute."""
     clock = FakeClock()
-    bound, encoder, sent = AnswerTimeout(clock), Encoder(), list[Mode]()
+    bound, encoder, sent = AnswerTimeout(clock), RequestEncoder(), list[Mode]()
 
     async def send() -> Completion:
         if len(sent) == 1:

@@ -8,7 +8,7 @@ from tests.support.scripted import answer
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.replies import clean_text, decode, limit_headers
-from pairmill.llm.providers.wire import Encoder, WireDialect
+from pairmill.llm.providers.requests import AcceptedParameters, RequestEncoder
 from pairmill.records import Completion, Template
 
 
@@ -24,8 +24,8 @@ def refused(message: str, status: int = 400) -> ProviderError:
 
 
 def test_equal_requests_have_equal_bytes_and_the_text_stands_last() -> None:
-    body = Encoder().encode(request("the chunk"), Mode.JSON_SCHEMA)
-    assert body == Encoder().encode(request("the chunk"), Mode.JSON_SCHEMA)
+    body = RequestEncoder().encode(request("the chunk"), Mode.JSON_SCHEMA)
+    assert body == RequestEncoder().encode(request("the chunk"), Mode.JSON_SCHEMA)
     sent = orjson.loads(body)
     assert sent["messages"][-1] == {"role": "user", "content": "the chunk"}
     assert (sent["model"], sent["max_tokens"], sent["temperature"], sent["seed"]) == (
@@ -42,7 +42,7 @@ def test_equal_requests_have_equal_bytes_and_the_text_stands_last() -> None:
 
 
 def test_requests_of_one_template_share_their_beginning() -> None:
-    encoder = Encoder()
+    encoder = RequestEncoder()
     first, second = (encoder.encode(request(text), Mode.PROMPT) for text in ("abc", "xyz"))
     start = first.index(b'"abc"')
     assert first[:start] == second[:start]
@@ -51,7 +51,7 @@ def test_requests_of_one_template_share_their_beginning() -> None:
 
 @pytest.mark.parametrize("mode", [Mode.JSON_OBJECT, Mode.PROMPT])
 def test_other_modes_tell_the_schema_in_the_system_message(mode: Mode) -> None:
-    sent = orjson.loads(Encoder().encode(request(), mode))
+    sent = orjson.loads(RequestEncoder().encode(request(), mode))
     assert sent["messages"][0]["content"].startswith("Be brief.\n\nAnswer with one JSON object")
     assert orjson.dumps(SCHEMA).decode() in sent["messages"][0]["content"]
     assert sent.get("response_format") == (
@@ -61,32 +61,32 @@ def test_other_modes_tell_the_schema_in_the_system_message(mode: Mode) -> None:
 
 def test_a_template_without_messages_gets_a_system_message_for_the_schema() -> None:
     bare = Template("bare", "1", ())
-    told = orjson.loads(Encoder().encode(request(template=bare), Mode.PROMPT))
+    told = orjson.loads(RequestEncoder().encode(request(template=bare), Mode.PROMPT))
     assert [turn["role"] for turn in told["messages"]] == ["system", "user"]
-    held = orjson.loads(Encoder().encode(request(template=bare), Mode.JSON_SCHEMA))
+    held = orjson.loads(RequestEncoder().encode(request(template=bare), Mode.JSON_SCHEMA))
     assert [turn["role"] for turn in held["messages"]] == ["user"]
 
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_without_a_schema_nothing_is_said_of_one(mode: Mode) -> None:
-    sent = orjson.loads(Encoder().encode(request(schema=None), mode))
+    sent = orjson.loads(RequestEncoder().encode(request(schema=None), mode))
     assert sent["messages"][0]["content"] == "Be brief."
     assert "response_format" not in sent
 
 
 def test_a_schema_with_optional_properties_is_not_called_strict() -> None:
     schema = {**SCHEMA, "required": []}
-    sent = orjson.loads(Encoder().encode(request(schema=schema), Mode.JSON_SCHEMA))
+    sent = orjson.loads(RequestEncoder().encode(request(schema=schema), Mode.JSON_SCHEMA))
     assert "strict" not in sent["response_format"]["json_schema"]
 
 
 def test_lone_surrogates_do_not_stop_a_request() -> None:
-    sent = orjson.loads(Encoder().encode(request("a\ud800b\U0001f600"), Mode.PROMPT))
+    sent = orjson.loads(RequestEncoder().encode(request("a\ud800b\U0001f600"), Mode.PROMPT))
     assert sent["messages"][-1]["content"] == "a?b\U0001f600"
 
 
 def test_what_is_kept_of_templates_is_bounded() -> None:
-    encoder = Encoder()
+    encoder = RequestEncoder()
     for number in range(200):
         template = Template("many", str(number), TEMPLATE.messages)
         encoder.encode(request(template=template), Mode.PROMPT)
@@ -94,13 +94,13 @@ def test_what_is_kept_of_templates_is_bounded() -> None:
 
 
 def test_a_word_learned_by_another_call_is_worth_a_try() -> None:
-    encoder = Encoder()
+    encoder = RequestEncoder()
     error = refused("Unknown parameter: 'seed'")
-    used = encoder.dialect("m")
+    used = encoder.accepted("m")
     assert encoder.learn(used, error, request(), Mode.JSON_SCHEMA)
     assert encoder.learn(used, error, request(), Mode.JSON_SCHEMA)  # sent before it came back
-    assert not encoder.learn(encoder.dialect("m"), error, request(), Mode.JSON_SCHEMA)
-    assert encoder.dialect("other") == WireDialect()
+    assert not encoder.learn(encoder.accepted("m"), error, request(), Mode.JSON_SCHEMA)
+    assert encoder.accepted("other") == AcceptedParameters()
 
 
 @pytest.mark.parametrize(
@@ -113,9 +113,9 @@ def test_a_word_learned_by_another_call_is_worth_a_try() -> None:
     ],
 )
 def test_other_refusals_teach_nothing(message: str, status: int) -> None:
-    encoder = Encoder()
+    encoder = RequestEncoder()
     error = refused(message, status)
-    assert not encoder.learn(encoder.dialect("m"), error, request(), Mode.JSON_SCHEMA)
+    assert not encoder.learn(encoder.accepted("m"), error, request(), Mode.JSON_SCHEMA)
 
 
 def test_an_answer_is_read_with_surrogates_and_nul_removed() -> None:

@@ -18,7 +18,14 @@ from pairmill.llm.providers.provider import Mode
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-__all__ = ["Refusal", "WireDialect", "fit_schema", "is_strict", "named_keywords", "read_refusal"]
+__all__ = [
+    "AcceptedParameters",
+    "Refusal",
+    "fit_schema",
+    "is_strict",
+    "named_keywords",
+    "read_refusal",
+]
 
 REFUSALS = frozenset({400, 403, 404, 405, 406, 409, 412, 415, 416, 417, 422, 501})
 _FAILURES = frozenset({500, 502, 503})  # about a parameter only if its name is unambiguous
@@ -155,7 +162,7 @@ def _nested(text: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class WireDialect:
+class AcceptedParameters:
     """Optional request parameters that one model accepts.
 
     Attributes:
@@ -191,8 +198,8 @@ class WireDialect:
         *,
         temperature: float | None = None,
         may_weaken: bool = True,
-    ) -> WireDialect | None:
-        """Return the dialect to try next, if a refusal is about a parameter of this one.
+    ) -> AcceptedParameters | None:
+        """Return the parameters to try next, if a refusal is about one of these.
 
         Args:
             refusal: The server's refusal.
@@ -217,7 +224,7 @@ class WireDialect:
             or self._after_format(refusal, sent, may_weaken=may_weaken)
         )
 
-    def _after_tokens(self, refusal: Refusal, sent: Mapping[str, Any]) -> WireDialect | None:
+    def _after_tokens(self, refusal: Refusal, sent: Mapping[str, Any]) -> AcceptedParameters | None:
         if self.tokens not in sent:
             return None
         if self.tokens == "max_tokens" and "max_completion_tokens" in refusal.text:
@@ -236,7 +243,7 @@ class WireDialect:
 
     def _after_field(
         self, refusal: Refusal, sent: Mapping[str, Any], own: float | None
-    ) -> WireDialect | None:
+    ) -> AcceptedParameters | None:
         name = refusal.names(field for field in _OPTIONAL if field in sent)
         if name is None:
             return None
@@ -247,14 +254,14 @@ class WireDialect:
                 return replace(self, temperature="positive")
         return replace(self, without=self.without | {name})
 
-    def _after_roles(self, refusal: Refusal) -> WireDialect | None:
+    def _after_roles(self, refusal: Refusal) -> AcceptedParameters | None:
         if "system" in self.without or not _ABOUT_ROLES.search(refusal.text):
             return None
         return replace(self, without=self.without | {"system"})
 
     def _after_format(
         self, refusal: Refusal, sent: Mapping[str, Any], *, may_weaken: bool
-    ) -> WireDialect | None:
+    ) -> AcceptedParameters | None:
         wanted = sent.get("response_format")
         if not isinstance(wanted, dict):
             return None
@@ -272,12 +279,12 @@ class WireDialect:
             return None
         return self.weaker(Mode.JSON_SCHEMA if schema is not None else Mode.JSON_OBJECT)
 
-    def bare(self) -> WireDialect:
-        """Return the dialect without any optional field."""
+    def bare(self) -> AcceptedParameters:
+        """Return the parameters without any optional field."""
         return replace(self, without=self.without | {*_OPTIONAL, "system"}, form=0)
 
-    def weaker(self, than: Mode) -> WireDialect:
-        """Return the dialect that sends schemas in the next weaker form."""
+    def weaker(self, than: Mode) -> AcceptedParameters:
+        """Return the parameters that send schemas in the next weaker form."""
         weaker = Mode.JSON_OBJECT if than is Mode.JSON_SCHEMA else Mode.PROMPT
         return replace(self, mode=weaker)
 

@@ -17,7 +17,7 @@ from pairmill.llm.providers import failures
 from pairmill.llm.providers.endpoint import RenewedKey, secrets_of
 from pairmill.llm.providers.provider import Mode, ProviderReply
 from pairmill.llm.providers.replies import body_limit, decode, is_success
-from pairmill.llm.providers.wire import Encoder, send
+from pairmill.llm.providers.requests import RequestEncoder, send
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -70,11 +70,11 @@ class DirectProvider:
         connect_timeout_s: float = _CONNECT_S,
         headers: Mapping[str, str] | None = None,
         plain: bool | None = None,
-        encoder: Encoder | None = None,
+        encoder: RequestEncoder | None = None,
     ) -> None:
         self._clock = clock
         self._endpoint = endpoint
-        self._encoder = encoder or Encoder(endpoint.profile, endpoint.options)
+        self._encoder = encoder or RequestEncoder(endpoint.profile, endpoint.options)
         self._keys = RenewedKey(endpoint.profile.key, clock) if endpoint.profile.key else None
         key = endpoint.key.reveal()
         self._secrets = secrets_of(endpoint)

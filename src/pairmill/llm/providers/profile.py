@@ -55,25 +55,25 @@ KeySource = Callable[[], str | Awaitable[str]]
 
 _Filled = TypeVar("_Filled")
 
-Words = dict[str, Any]
+Fields = dict[str, Any]
 LEVELS = ("off", "low", "medium", "high")
 
 
-def _known_levels(value: dict[str, tuple[Words, ...]]) -> dict[str, tuple[Words, ...]]:
+def _known_levels(value: dict[str, tuple[Fields, ...]]) -> dict[str, tuple[Fields, ...]]:
     unknown = set(value) - set(LEVELS)
     if unknown:
         raise ValueError(f"no level '{min(unknown)}'; there are {', '.join(LEVELS)}")
     return value
 
 
-Efforts = Annotated[dict[str, tuple[Words, ...]], AfterValidator(_known_levels)]
+Efforts = Annotated[dict[str, tuple[Fields, ...]], AfterValidator(_known_levels)]
 
 
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
-class ModelWords(_Data):
+class ModelParameters(_Data):
     """Parameters of some models of a provider that differ from its others.
 
     Attributes:
@@ -103,7 +103,8 @@ class ProviderProfile(_Data):
         needs_key: True if a key is required; None: if the address is public.
         auth_header: Header that carries the key.
         auth_prefix: Text before the key in it.
-        key: Returns a currently valid key, such as a token that expires (Python only).
+        key: Returns a currently valid key, for tokens that expire (Python only; see
+            ``examples/providers/renewed_token.py``).
         path: Path of the call after ``base_url``; ``{model}`` is replaced by the model's name.
         query: Query parameters of each call.
         headers: Headers of each call; ``${NAME}`` is replaced by an environment variable.
@@ -139,11 +140,11 @@ class ProviderProfile(_Data):
     without: tuple[str, ...] = ()
     schema_without: tuple[str, ...] = ()
     reasoning: Efforts = {}
-    models: tuple[ModelWords, ...] = ()
+    models: tuple[ModelParameters, ...] = ()
     service_tiers: dict[str, float] = {}
     price_name: str = "{model}"
 
-    def words_of(self, model: str) -> ModelWords | None:
+    def parameters_of(self, model: str) -> ModelParameters | None:
         """Return this model's own parameters, if they differ."""
         name = model.rpartition("/")[2].lower()
         for words in self.models:
@@ -151,9 +152,9 @@ class ProviderProfile(_Data):
                 return words
         return None
 
-    def efforts(self, model: str, level: str) -> tuple[Words, ...]:
+    def efforts(self, model: str, level: str) -> tuple[Fields, ...]:
         """Return the fields that ask a model for a thinking level, best form first."""
-        words = self.words_of(model)
+        words = self.parameters_of(model)
         own = words.reasoning if words else {}
         return own.get(level) or self.reasoning.get(level, ())
 

@@ -48,7 +48,7 @@ class ReasoningSearch:
         self.at = 0 if level == "auto" and not thinks else min(1, len(forms))
 
     @property
-    def words(self) -> Mapping[str, Any]:
+    def fields(self) -> Mapping[str, Any]:
         """Fields in use."""
         return self.forms[self.at]
 

@@ -25,7 +25,7 @@ from pairmill.llm.providers.endpoint import RenewedKey, secrets_of
 from pairmill.llm.providers.network import make_client
 from pairmill.llm.providers.provider import Mode, ProviderReply
 from pairmill.llm.providers.replies import body_limit, decode, limit_headers
-from pairmill.llm.providers.wire import Encoder, send
+from pairmill.llm.providers.requests import RequestEncoder, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ class SdkProvider:
         concurrency: int,
         timeout_s: float = 120.0,
         connect_timeout_s: float = _CONNECT_S,
-        encoder: Encoder | None = None,
+        encoder: RequestEncoder | None = None,
     ) -> None:
         from openai import AsyncOpenAI, Omit  # noqa: PLC0415 (0.5 s; not every command asks a model)
 
@@ -74,7 +74,7 @@ class SdkProvider:
                 logger.setLevel(logging.WARNING)
         self._clock = clock
         self._endpoint = endpoint
-        self._encoder = encoder or Encoder(endpoint.profile, endpoint.options)
+        self._encoder = encoder or RequestEncoder(endpoint.profile, endpoint.options)
         self._keys = RenewedKey(endpoint.profile.key, clock) if endpoint.profile.key else None
         self._deadline_s = timeout_s + connect_timeout_s
         self._secrets = secrets_of(endpoint)

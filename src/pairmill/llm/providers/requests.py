@@ -14,7 +14,12 @@ import msgspec
 import orjson
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.providers.accepted_parameters import Refusal, WireDialect, fit_schema, is_strict
+from pairmill.llm.providers.accepted_parameters import (
+    AcceptedParameters,
+    Refusal,
+    fit_schema,
+    is_strict,
+)
 from pairmill.llm.providers.profile import GENERIC, ProviderProfile, RequestOptions
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.reasoning import ReasoningSearch
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
     from pairmill.llm.providers.provider import ProviderReply
     from pairmill.records import AnswerSchema, Request, Sampling, Template, Usage
 
-__all__ = ["Encoder", "WireDialect", "send"]
+__all__ = ["AcceptedParameters", "RequestEncoder", "send"]
 
 _MOST_LESSONS = 16  # enough: a call has few parameters that can be refused
 _CACHE_SIZE = 64  # templates x modes x models x schemas of one run: a handful
@@ -43,15 +48,15 @@ _IN_WORDS = (
 
 
 @dataclass(slots=True)
-class _ModelWords:
+class _LearnedParameters:
     """Parameters learned about one model."""
 
-    dialect: WireDialect
+    accepted: AcceptedParameters
     search: ReasoningSearch
     second_chances: int = 2  # retries of a temperature with other reasoning parameters
 
 
-class Encoder:
+class RequestEncoder:
     """Encodes requests as bytes. Parts that are constant in a run are encoded once and cached.
 
     Args:
@@ -69,24 +74,26 @@ class Encoder:
     ) -> None:
         self._profile = profile
         self._options = options
-        self._known: dict[str, _ModelWords] = {}
+        self._known: dict[str, _LearnedParameters] = {}
         self._frames: dict[tuple[str, ...], tuple[bytes, bytes]] = {}
         self.may_weaken = True
         self.on_left_out: Callable[[str], None] | None = None
 
-    def dialect(self, model: str) -> WireDialect:
-        """Return the dialect in use for a model."""
-        return self._words(model).dialect
+    def accepted(self, model: str) -> AcceptedParameters:
+        """Return the parameters in use for a model."""
+        return self._learned(model).accepted
 
     def reasoning(self, model: str) -> ReasoningSearch:
         """Return the search for a model's reasoning parameters."""
-        return self._words(model).search
+        return self._learned(model).search
 
-    def learn(self, used: WireDialect, error: ProviderError, request: Request, mode: Mode) -> bool:
-        """Return whether to ask again, in another dialect than ``used``, learned from ``error``.
+    def learn(
+        self, used: AcceptedParameters, error: ProviderError, request: Request, mode: Mode
+    ) -> bool:
+        """Return whether to ask again, with other parameters than ``used``, as ``error`` suggests.
 
         Args:
-            used: Dialect of the failed call.
+            used: Parameters of the failed call.
             error: Its failure.
             request: Its request.
             mode: Its structured-output mode.
@@ -94,83 +101,83 @@ class Encoder:
         refusal = error.refusal
         if not isinstance(refusal, Refusal):
             return False
-        words = self._words(request.model)
-        if words.dialect != used:
+        learned = self._learned(request.model)
+        if learned.accepted != used:
             return True  # another call learned it while this one was in flight
         body = orjson.loads(self.encode(request, mode))
         refusal = refusal.about(body)
         for name in self._options.body:  # the user's own fields are never left out
             body.pop(name, None)
-        if self._refused_reasoning(words, refusal, body):
-            following = self._with_form(words)
+        if self._refused_reasoning(learned, refusal, body):
+            following = self._with_form(learned)
         else:
-            found = words.dialect.after(
+            found = learned.accepted.after(
                 refusal, body, temperature=self._options.temperature, may_weaken=self.may_weaken
             )
-            if found is None and not (error.kind in _UNEXPLAINED and words.search.troubled()):
+            if found is None and not (error.kind in _UNEXPLAINED and learned.search.troubled()):
                 return False
-            following = found or self._with_form(words)
-        self._set(words, following)
+            following = found or self._with_form(learned)
+        self._set(learned, following)
         return True
 
-    def saw(self, model: str, used: WireDialect, thought_tokens: int) -> None:
-        """Record the thinking tokens of an answer in a dialect."""
-        words = self._words(model)
-        if words.search.saw(used.form, thought_tokens):
-            self._set(words, self._with_form(words))
+    def saw(self, model: str, used: AcceptedParameters, thought_tokens: int) -> None:
+        """Record the thinking tokens of an answer to a request with these parameters."""
+        learned = self._learned(model)
+        if learned.search.saw(used.form, thought_tokens):
+            self._set(learned, self._with_form(learned))
 
     def fold_system(self, model: str) -> bool:
         """Put the system message before the user's from now on; return False if it was already."""
-        words = self._words(model)
-        if "system" in words.dialect.without:
+        learned = self._learned(model)
+        if "system" in learned.accepted.without:
             return False
-        without = words.dialect.without | {"system"}
-        self._set(words, replace(words.dialect, without=without))
+        without = learned.accepted.without | {"system"}
+        self._set(learned, replace(learned.accepted, without=without))
         return True
 
     def bare(self, model: str) -> bool:
         """Leave out all optional fields; return False if none is left."""
-        words = self._words(model)
-        following = words.dialect.bare()
-        if following == words.dialect:
+        learned = self._learned(model)
+        following = learned.accepted.bare()
+        if following == learned.accepted:
             return False
-        words.search.say_nothing()
-        self._set(words, following)
+        learned.search.say_nothing()
+        self._set(learned, following)
         return True
 
     @contextmanager
     def barely(self, model: str) -> Iterator[None]:
         """Leave out all optional fields during the block."""
-        words = self._words(model)
-        before, at = words.dialect, words.search.at
-        words.search.at = 0
-        self._set(words, before.bare())
+        learned = self._learned(model)
+        before, at = learned.accepted, learned.search.at
+        learned.search.at = 0
+        self._set(learned, before.bare())
         try:
             yield
         finally:
-            words.search.at = at
-            self._set(words, before)
+            learned.search.at = at
+            self._set(learned, before)
 
     def leave_out(self, model: str, without: frozenset[str]) -> None:
         """Leave out exactly the given fields."""
-        words = self._words(model)
-        self._set(words, replace(words.dialect, without=without))
+        learned = self._learned(model)
+        self._set(learned, replace(learned.accepted, without=without))
 
     def dump(self, model: str) -> str:
         """Serialize the parameters learned about a model, to keep them between runs."""
-        return msgspec.json.encode(self.dialect(model)).decode()
+        return msgspec.json.encode(self.accepted(model)).decode()
 
     def restore(self, model: str, text: str) -> bool:
         """Restore the output of `dump`; return False, without a change, if it is unusable."""
-        words = self._words(model)
+        learned = self._learned(model)
         try:
-            found = msgspec.json.decode(text, type=WireDialect)
+            found = msgspec.json.decode(text, type=AcceptedParameters)
         except (msgspec.DecodeError, msgspec.ValidationError):
             return False
-        if found.form >= len(words.search.forms):
+        if found.form >= len(learned.search.forms):
             return False
-        words.search.at = found.form
-        self._set(words, found)
+        learned.search.at = found.form
+        self._set(learned, found)
         return True
 
     def encode(self, request: Request, mode: Mode) -> bytes:
@@ -180,9 +187,9 @@ class Encoder:
         requests of a template share a prefix that providers can cache.
         """
         prompt, model = request.prompt, request.model
-        dialect = self._words(model).dialect
-        if dialect.mode is not Mode.JSON_SCHEMA and _STRENGTH[dialect.mode] < _STRENGTH[mode]:
-            mode = dialect.mode
+        accepted = self._learned(model).accepted
+        if accepted.mode is not Mode.JSON_SCHEMA and _STRENGTH[accepted.mode] < _STRENGTH[mode]:
+            mode = accepted.mode
         key = (prompt.template.id, model, request.schema.id if request.schema else "", mode)
         frame = self._frames.get(key)
         if frame is None:
@@ -192,43 +199,43 @@ class Encoder:
             self._frames[key] = frame
         head, tail = frame
         text = _dumps(prompt.text)
-        return b"".join((head, text[1:], b"}]", self._sampling(prompt.sampling, dialect), tail))
+        return b"".join((head, text[1:], b"}]", self._sampling(prompt.sampling, accepted), tail))
 
-    def _words(self, model: str) -> _ModelWords:
-        words = self._known.get(model)
-        if words is None:
-            words = self._known[model] = self._begin(model)
-        return words
+    def _learned(self, model: str) -> _LearnedParameters:
+        learned = self._known.get(model)
+        if learned is None:
+            learned = self._known[model] = self._begin(model)
+        return learned
 
-    def _begin(self, model: str) -> _ModelWords:
+    def _begin(self, model: str) -> _LearnedParameters:
         profile, own = self._profile, self._options.body
-        words = profile.words_of(model)
+        given = profile.parameters_of(model)
         level = self._options.reasoning
         forms = profile.efforts(model, level if level != "auto" else "off")
         if any(name in own for form in forms for name in form):
             forms = ()  # the user has set it by another parameter
-        search = ReasoningSearch(forms, level, thinks=bool(words and words.thinks))
-        tokens = words.tokens if words and words.tokens else profile.tokens
-        without = {*profile.without, *(words.without if words else ())}
-        dialect = WireDialect(
+        search = ReasoningSearch(forms, level, thinks=bool(given and given.thinks))
+        tokens = given.tokens if given and given.tokens else profile.tokens
+        without = {*profile.without, *(given.without if given else ())}
+        accepted = AcceptedParameters(
             tokens="" if _TOKEN_FIELDS & set(own) else tokens,
             without=frozenset(without | (_SAMPLING_FIELDS & set(own))),
             schema_without=frozenset(profile.schema_without),
             form=search.at,
         )
-        return _ModelWords(dialect, search)
+        return _LearnedParameters(accepted, search)
 
-    def _set(self, words: _ModelWords, dialect: WireDialect) -> None:
-        more = dialect.without - words.dialect.without
-        words.dialect = dialect
+    def _set(self, learned: _LearnedParameters, accepted: AcceptedParameters) -> None:
+        more = accepted.without - learned.accepted.without
+        learned.accepted = accepted
         self._frames.clear()
         if self.may_weaken:  # a probe may restore it, and reports at the end
             self._tell_left_out(more)
 
     def tell_left_out(self, model: str) -> None:
         """Report all settings that a model does not accept, after a probe."""
-        before = self._begin(model).dialect.without
-        self._tell_left_out(self._words(model).dialect.without - before)
+        before = self._begin(model).accepted.without
+        self._tell_left_out(self._learned(model).accepted.without - before)
 
     def _tell_left_out(self, more: frozenset[str]) -> None:
         options = self._options
@@ -237,26 +244,26 @@ class Encoder:
             if name in more and value is not None and self.on_left_out is not None:
                 self.on_left_out(name)
 
-    def _with_form(self, words: _ModelWords) -> WireDialect:
-        """Return the dialect with the reasoning form in use; it may allow a temperature again.
+    def _with_form(self, learned: _LearnedParameters) -> AcceptedParameters:
+        """Return the parameters with the reasoning form in use; it may allow a temperature again.
 
         GPT-6 accepts one only if it does not think.
         """
-        if not words.second_chances:
-            return replace(words.dialect, form=words.search.at)
-        words.second_chances -= 1
-        kept = self._begin_without() | (words.dialect.without - {"temperature", "top_p"})
-        return replace(words.dialect, form=words.search.at, without=kept, temperature="asked")
+        if not learned.second_chances:
+            return replace(learned.accepted, form=learned.search.at)
+        learned.second_chances -= 1
+        kept = self._begin_without() | (learned.accepted.without - {"temperature", "top_p"})
+        return replace(learned.accepted, form=learned.search.at, without=kept, temperature="asked")
 
     def _begin_without(self) -> frozenset[str]:
         return frozenset(self._profile.without) | (_SAMPLING_FIELDS & set(self._options.body))
 
     def _refused_reasoning(
-        self, words: _ModelWords, refusal: Refusal, body: Mapping[str, Any]
+        self, learned: _LearnedParameters, refusal: Refusal, body: Mapping[str, Any]
     ) -> bool:
         """Return whether a refusal is about reasoning parameters, and others are in use now."""
-        search = words.search
-        own = tuple(search.words)
+        search = learned.search
+        own = tuple(search.fields)
         named = refusal.names((*_TOKEN_FIELDS, *_SAMPLING_FIELDS, *own))
         if own and (named in own or ("chat_template" in refusal.text and _TEMPLATE in own)):
             return search.refuse(search.at)
@@ -271,25 +278,25 @@ class Encoder:
         self, template: Template, model: str, schema: AnswerSchema | None, mode: Mode
     ) -> tuple[bytes, bytes]:
         """Encode the parts before a prompt's text and after its sampling parameters."""
-        words = self._words(model)
-        dialect = words.dialect
+        learned = self._learned(model)
+        accepted = learned.accepted
         turns = [{"role": turn.role, "content": turn.content} for turn in template.messages]
         tail: dict[str, Any] = {"stream": False}  # explicit, since some gateways stream by default
         if schema is not None:
             if mode is Mode.JSON_SCHEMA:
-                tail["response_format"] = _response_format(schema, dialect)
+                tail["response_format"] = _response_format(schema, accepted)
             else:
                 _tell_in_words(turns, schema)
             if mode is Mode.JSON_OBJECT:
                 tail["response_format"] = {"type": "json_object"}
         opening = ""
-        if "system" in dialect.without:
+        if "system" in accepted.without:
             turns, opening = _folded(turns)
-        if "stream" in dialect.without:
+        if "stream" in accepted.without:
             del tail["stream"]
-        if self._options.service_tier and "service_tier" not in dialect.without:
+        if self._options.service_tier and "service_tier" not in accepted.without:
             tail["service_tier"] = self._options.service_tier
-        tail |= {**self._profile.body, **words.search.words, **self._options.body}
+        tail |= {**self._profile.body, **learned.search.fields, **self._options.body}
         head = _dumps({"model": model, "messages": turns}).removesuffix(b"]}")
         comma = b"," if turns else b""
         start = _dumps(opening).removesuffix(b'"')
@@ -297,31 +304,34 @@ class Encoder:
         ending = b"," + rest if tail else b"}"
         return head + comma + b'{"role":"user","content":' + start, ending
 
-    def _sampling(self, sampling: Sampling, dialect: WireDialect) -> bytes:
+    def _sampling(self, sampling: Sampling, accepted: AcceptedParameters) -> bytes:
         fields: dict[str, Any] = {}
-        without, options = dialect.without, self._options
-        if dialect.tokens:
-            most = dialect.most_tokens
+        without, options = accepted.without, self._options
+        if accepted.tokens:
+            most = accepted.most_tokens
             asked = sampling.max_tokens
-            fields[dialect.tokens] = min(asked, most) if most else asked
+            fields[accepted.tokens] = min(asked, most) if most else asked
         if "temperature" not in without:
-            fields["temperature"] = self._temperature(sampling.temperature, dialect)
+            fields["temperature"] = self._temperature(sampling.temperature, accepted)
         if options.top_p is not None and "top_p" not in without:
             fields["top_p"] = options.top_p
         if sampling.seed is not None and "seed" not in without:
             fields["seed"] = sampling.seed
         return b"," + orjson.dumps(fields)[1:-1] if fields else b""
 
-    def _temperature(self, asked: float, dialect: WireDialect) -> float:
-        if dialect.temperature == "asked":
+    def _temperature(self, asked: float, accepted: AcceptedParameters) -> float:
+        if accepted.temperature == "asked":
             return asked
-        if dialect.temperature == "positive":
+        if accepted.temperature == "positive":
             return max(asked, _LEAST_TEMPERATURE)
         return asked if self._options.temperature is None else self._options.temperature
 
 
 async def send(
-    encoder: Encoder, request: Request, mode: Mode, ask: Callable[[bytes], Awaitable[ProviderReply]]
+    encoder: RequestEncoder,
+    request: Request,
+    mode: Mode,
+    ask: Callable[[bytes], Awaitable[ProviderReply]],
 ) -> ProviderReply:
     """Send the encoded request; parameters that the model refuses are left out from then on.
 
@@ -330,20 +340,20 @@ async def send(
     """
     model = request.model
     for attempt in range(_MOST_LESSONS):
-        dialect = encoder.dialect(model)
+        accepted = encoder.accepted(model)
         try:  # nothing keeps the bytes, some 8 KB, while waiting for the answer
             reply = await ask(encoder.encode(request, mode))
         except ProviderError as error:
             if error.code == _THOUGHT_TOOK_ALL:
-                encoder.saw(model, dialect, max(error.completion_tokens, _EATEN))
+                encoder.saw(model, accepted, max(error.completion_tokens, _EATEN))
                 raise
             is_last = attempt + 1 == _MOST_LESSONS
-            if is_last or not encoder.learn(dialect, error, request, mode):
+            if is_last or not encoder.learn(accepted, error, request, mode):
                 raise
         else:
             usage: Usage = reply.completion.usage
-            if usage.reasoning_tokens or dialect.form:
-                encoder.saw(model, dialect, usage.reasoning_tokens)
+            if usage.reasoning_tokens or accepted.form:
+                encoder.saw(model, accepted, usage.reasoning_tokens)
             return reply
     raise AssertionError  # the last attempt returned or raised
 
@@ -369,20 +379,20 @@ def _folded(turns: list[dict[str, str]]) -> tuple[list[dict[str, str]], str]:
 
 def _tell_in_words(turns: list[dict[str, str]], schema: AnswerSchema) -> None:
     """Append the schema to the system message; the only place where it is described in words."""
-    words = _IN_WORDS + orjson.dumps(schema.schema).decode()
+    learned = _IN_WORDS + orjson.dumps(schema.schema).decode()
     if turns and turns[0]["role"] == "system":
-        turns[0]["content"] = f"{turns[0]['content'].rstrip()}\n\n{words}"
+        turns[0]["content"] = f"{turns[0]['content'].rstrip()}\n\n{learned}"
     else:
-        turns.insert(0, {"role": "system", "content": words})
+        turns.insert(0, {"role": "system", "content": learned})
 
 
-def _response_format(schema: AnswerSchema, dialect: WireDialect) -> dict[str, Any]:
-    strict = dialect.schema != "loose" and is_strict(schema.schema)
+def _response_format(schema: AnswerSchema, accepted: AcceptedParameters) -> dict[str, Any]:
+    strict = accepted.schema != "loose" and is_strict(schema.schema)
     body = fit_schema(
         schema.schema,
-        without=dialect.schema_without,
-        is_trimmed=dialect.schema == "trimmed",
-        number_enums=dialect.has_number_enums,
+        without=accepted.schema_without,
+        is_trimmed=accepted.schema == "trimmed",
+        number_enums=accepted.has_number_enums,
     )
     name = re.sub(r"[^A-Za-z0-9_-]", "_", schema.name)[:64]  # the characters that OpenAI takes
     inner: dict[str, Any] = {"name": name, "schema": body}
