@@ -177,6 +177,12 @@ def test_wants_follow_what_was_used(share: float, waiting: int, sent: int, want:
     assert found == pytest.approx(want)
 
 
+@pytest.mark.parametrize("seconds", [0.5, 2.0, 30.0])
+def test_a_want_is_a_rate_however_long_it_was_measured(seconds: float) -> None:
+    used = {REQUESTS: 6.0 * seconds}  # of 1,200 a minute, 20 a second
+    assert wanted_share(0.5, 0, used, {REQUESTS: 1200.0}, seconds) == pytest.approx(0.6)
+
+
 def test_other_content_and_newer_records_are_refused() -> None:
     with pytest.raises(FolderError, match="not hold a shared quota"):
         decode(b"[1]", "here")

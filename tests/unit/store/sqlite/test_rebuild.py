@@ -177,8 +177,25 @@ def test_units_that_stand_twice_stand_once_afterwards(path: Path, identities: li
         "train-00000.jsonl",
         "train-00001.jsonl",
     ]
+    with SqliteLookup(folder.ledger) as lookup:
+        known = {it.number: (it.rows, it.bytes) for it in lookup.shards() if it.kind == "train"}
+    assert known == {
+        number: (len(data.splitlines()), len(data))
+        for number, data in enumerate(shard.read_bytes() for shard in sorted(folder.data.iterdir()))
+    }
     with lock_folder(path, version="1") as locked:
         assert rebuild(locked, identities, version="9.9.9").doubles == 0
+
+
+def test_an_open_shard_of_one_unit_that_may_be_half_is_removed(path: Path) -> None:
+    folder = lost(path)
+    lines = outcome(20, IDENTITIES[0]).rows
+    (folder.open_shards / "train-00000.jsonl").write_bytes(b"".join(lines))
+    with lock_folder(path, version="1") as locked:
+        rebuilt = rebuild(locked, IDENTITIES, version="9.9.9")
+    assert (rebuilt.pairs, rebuilt.cut) == (20, 2)
+    assert list(folder.open_shards.iterdir()) == []
+    assert [shard.name for shard in folder.data.iterdir()] == ["train-00000.jsonl"]
 
 
 def test_the_bill_is_carried_over(path: Path) -> None:
