@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +14,9 @@ from pairmill.quality.duplicates import (
     jaccard,
     shingles,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LONG = "Describe how the brewers of the northern valley used a copper kettle in winter"
 
@@ -72,7 +75,7 @@ def test_what_means_the_same_is_found_across_blocks_and_by_score(
     np = pytest.importorskip("numpy")
     monkeypatch.setattr(duplicates, "_BLOCK", 2)
 
-    def embed(texts: list[str]) -> Any:
+    def embed(texts: Sequence[str]) -> Any:
         """Give texts of the same first letter the same direction."""
         vectors = np.zeros((len(texts), 4))
         for row, text in enumerate(texts):
