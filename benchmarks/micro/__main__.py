@@ -45,7 +45,7 @@ from pairmill.store.columns import RowOrigin
 from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
 from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
-from pairmill.store.rows import UnitResult, encode_unit
+from pairmill.store.row_encoding import UnitResult, encode_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

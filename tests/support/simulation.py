@@ -55,7 +55,7 @@ from pairmill.run import (
 )
 from pairmill.run.probing import make_question
 from pairmill.run.stop import Stop
-from pairmill.run.turns import JudgingQueue, Turns
+from pairmill.run.work_rounds import JudgingQueue, WorkRounds
 from pairmill.run.writer import Writer
 from pairmill.store.folder import RunFolder
 from pairmill.store.journal import Journal
@@ -442,7 +442,7 @@ def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float])
             (session, "Stop", lambda: start.stop),
             (loop, "run_in_daemon_thread", aside),
             (session, "run_in_daemon_thread", aside),
-            (recipe_context, "Turns", lambda: Turns(now=clock)),
+            (recipe_context, "WorkRounds", lambda: WorkRounds(now=clock)),
             (recipe_context, "JudgingQueue", lambda judge: JudgingQueue(judge, now=clock)),
             (author_styles, "run_in_daemon_thread", aside),
             (monitor, "run_sync", aside),

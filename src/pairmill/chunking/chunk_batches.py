@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pairmill.chunking.chunk import Span
-    from pairmill.chunking.job import Job
+    from pairmill.chunking.reader_job import ReaderJob
     from pairmill.partition import Partition
     from pairmill.records import Document
     from pairmill.sources.notes import Watch
@@ -112,7 +112,7 @@ class BatchBuilder:
 
 
 def packed_of(
-    job: Job,
+    job: ReaderJob,
     watch: Watch,
     stdin: Source | None = None,
     on_wait: Callable[[int], None] | None = None,
@@ -134,7 +134,7 @@ def _falls_to(part: Partition, packed: Packed) -> bool:
     return part.takes(packed[0])
 
 
-def read_batches(job: Job) -> Iterator[ChunkBatch]:
+def read_batches(job: ReaderJob) -> Iterator[ChunkBatch]:
     """Yield what `packed_of` does in batches, read in this very process."""
     sent: list[ChunkBatch] = []
     tray = BatchBuilder(sent.append)
@@ -147,7 +147,7 @@ def read_batches(job: Job) -> Iterator[ChunkBatch]:
 
 
 def _packed_of(
-    job: Job, watch: Watch, stdin: Source | None, on_wait: Callable[[int], None] | None
+    job: ReaderJob, watch: Watch, stdin: Source | None, on_wait: Callable[[int], None] | None
 ) -> Iterator[Packed]:
     if job.chunks_by == "subject":
         for chunk in chunks_of(job, watch, stdin, on_wait):

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from pairmill.chunking.follow_state import FollowState
-    from pairmill.chunking.job import Job
+    from pairmill.chunking.reader_job import ReaderJob
     from pairmill.config import Settings
     from pairmill.sources.base import Documents
     from pairmill.sources.notes import Watch
@@ -114,7 +114,7 @@ class Follower:
 
     def __init__(
         self,
-        job: Job,
+        job: ReaderJob,
         formats: Formats,
         state: FollowState,
         read_whole: Callable[[FoundFile, Watch], Documents],

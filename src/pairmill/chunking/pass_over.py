@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from pairmill.chunking.job import Job
+    from pairmill.chunking.reader_job import ReaderJob
 
 __all__ = ["Stretch", "pass_over", "recording"]
 
@@ -88,7 +88,7 @@ class _Seal(NamedTuple):
     digest: bytes
 
 
-def recording(job: Job, version: str) -> Job:
+def recording(job: ReaderJob, version: str) -> ReaderJob:
     """Return a run's job, changed to record what is read, if that is possible.
 
     It is not if reading depends on more than the files and the settings (a user's own formats and
@@ -110,7 +110,9 @@ def recording(job: Job, version: str) -> Job:
     return replace(job, record_key=_key_of(job, version), hash_seed=secrets.randbelow(2**32))
 
 
-def pass_over(job: Job, are_finished: Callable[[Sequence[str]], bool]) -> tuple[Job, list[Stretch]]:
+def pass_over(
+    job: ReaderJob, are_finished: Callable[[Sequence[str]], bool]
+) -> tuple[ReaderJob, list[Stretch]]:
     """Return a job that begins after the finished stretches, and the skipped part.
 
     Args:
@@ -127,8 +129,8 @@ def pass_over(job: Job, are_finished: Callable[[Sequence[str]], bool]) -> tuple[
 
 
 def _pass_over(
-    job: Job, connection: sqlite3.Connection, are_finished: Callable[[Sequence[str]], bool]
-) -> tuple[Job, list[Stretch]]:
+    job: ReaderJob, connection: sqlite3.Connection, are_finished: Callable[[Sequence[str]], bool]
+) -> tuple[ReaderJob, list[Stretch]]:
     of = dict(connection.execute("SELECT name, value FROM record_of"))
     if of.get("key") != job.record_key:
         return job, []
@@ -172,7 +174,7 @@ class _Unchanged:
     Each file and each seal is checked once, with the first stretch that reaches it.
     """
 
-    def __init__(self, job: Job, connection: sqlite3.Connection) -> None:
+    def __init__(self, job: ReaderJob, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._notes: list[Note] = []
         self._found = enumerate(find_files(job.inputs, job.output, self._notes.append))
@@ -246,7 +248,7 @@ class _OpenFile:
         return self.until >= 0 and self.path.stat().st_size == self.until
 
 
-def _key_of(job: Job, version: str) -> str:
+def _key_of(job: ReaderJob, version: str) -> str:
     """Return a digest of everything that reading depends on besides the input."""
     settings = orjson.dumps(msgspec.to_builtins(replace(job, **_NOT_OF_READING)))
     return digest(settings.decode(), version, sys.version, *map(_version_of, _READERS))

@@ -19,8 +19,8 @@ from pairmill.chunking.document_filters import Dropped, too_short
 from pairmill.chunking.follow import Follower, Pause
 from pairmill.chunking.follow_state import FollowState
 from pairmill.chunking.intake_file import IntakeFile
-from pairmill.chunking.job import Job
 from pairmill.chunking.read_record import Recorder
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.chunking.splitters import make_splitter
 from pairmill.chunking.subjects import gather
 from pairmill.errors import ChangedError, PairmillError
@@ -75,21 +75,21 @@ def read_chunks(settings: Settings, watch: Watch, stdin: Source | None = None) -
             raised by the call, others by the iterator.
     """
     check_inputs(settings.inputs, settings.output, settings.sources)
-    return chunks_of(Job.of(settings), watch, stdin)
+    return chunks_of(ReaderJob.of(settings), watch, stdin)
 
 
 def read_documents(
-    settings: Settings | Job, watch: Watch, stdin: Source | None = None
+    settings: Settings | ReaderJob, watch: Watch, stdin: Source | None = None
 ) -> Iterator[Document]:
     """Yield the documents of all inputs as they are read, before cleaning; see ``read_chunks``."""
-    job = settings if isinstance(settings, Job) else Job.of(settings)
+    job = settings if isinstance(settings, ReaderJob) else ReaderJob.of(settings)
     for document in _documents(job, watch, stdin):
         if not isinstance(document, Pause):
             yield document
 
 
 def _documents(
-    job: Job,
+    job: ReaderJob,
     watch: Watch,
     stdin: Source | None,
     state: FollowState | None = None,
@@ -119,7 +119,7 @@ def _documents(
 
 
 def chunks_of(
-    job: Job,
+    job: ReaderJob,
     watch: Watch,
     stdin: Source | None = None,
     on_wait: Callable[[int], None] | None = None,
@@ -136,7 +136,7 @@ def chunks_of(
 
 
 def spans_of(
-    job: Job,
+    job: ReaderJob,
     watch: Watch,
     stdin: Source | None = None,
     on_wait: Callable[[int], None] | None = None,
@@ -147,7 +147,7 @@ def spans_of(
 
 
 def prepared_of(
-    job: Job,
+    job: ReaderJob,
     watch: Watch,
     stdin: Source | None = None,
     on_wait: Callable[[int], None] | None = None,
@@ -170,7 +170,7 @@ def prepared_of(
 
 
 def _prepared_of(
-    job: Job,
+    job: ReaderJob,
     watch: Watch,
     stdin: Source | None,
     on_wait: Callable[[int], None] | None,
@@ -209,7 +209,7 @@ def _prepared_of(
                 on_wait(settled.mark)
 
 
-def _recorder(job: Job, file: IntakeFile) -> Recorder | None:
+def _recorder(job: ReaderJob, file: IntakeFile) -> Recorder | None:
     if not job.record_key:
         return None
     takes = job.part.takes if job.part else None
@@ -217,7 +217,7 @@ def _recorder(job: Job, file: IntakeFile) -> Recorder | None:
 
 
 def _cleaned(
-    job: Job,
+    job: ReaderJob,
     watch: Watch,
     stdin: Source | None,
     state: FollowState | None = None,
@@ -240,7 +240,7 @@ def _cleaned(
             yield PreparedDocument(document, cleaned, removed, number=number)
 
 
-def usable(document: Document, job: Job) -> Document | Dropped:
+def usable(document: Document, job: ReaderJob) -> Document | Dropped:
     """Return a document as a run uses it, before comparison with others, or why it is not used.
 
     It still contains lines shared with other documents of its site.
@@ -254,7 +254,7 @@ def _dropped(document: Document, why: Dropped) -> Note:
 
 
 def _finished(
-    job: Job,
+    job: ReaderJob,
     split: Splitter,
     state: FollowState | None,
     cleaned: Document,
@@ -292,7 +292,7 @@ def _finished(
     return admitted, spans
 
 
-def _admitted(cleaned: Document, job: Job) -> Document | Dropped:
+def _admitted(cleaned: Document, job: ReaderJob) -> Document | Dropped:
     """Return a document with private data handled, or why it must not be sent.
 
     A page's declared language is ignored if the text is clearly in another one.
@@ -315,7 +315,7 @@ def _admitted(cleaned: Document, job: Job) -> Document | Dropped:
     return cleaned
 
 
-def units_of(split: Splitter, text: str, job: Job) -> list[Span]:
+def units_of(split: Splitter, text: str, job: ReaderJob) -> list[Span]:
     """Return the spans of a text's units: its chunks, or windows of neighbouring ones."""
     spans = split(text)
     if job.chunks_per_unit == 1 or job.chunks_by == "subject":
@@ -327,7 +327,11 @@ _Item = Document | Deferred | Note
 
 
 def _follow(
-    job: Job, formats: Formats, extractors: Extractors, stdin: Source | None, state: FollowState
+    job: ReaderJob,
+    formats: Formats,
+    extractors: Extractors,
+    stdin: Source | None,
+    state: FollowState,
 ) -> Iterator[_Item | Pause]:
     """Read from standard input until it ends."""
 
@@ -344,7 +348,7 @@ def _follow(
 
 
 def _read_all(
-    job: Job,
+    job: ReaderJob,
     formats: Formats,
     extractors: Extractors,
     stdin: Source | None,
@@ -424,7 +428,7 @@ def _resolve(item: _Item) -> Iterator[Document | Note]:
 
 
 def _pumped(
-    job: Job, formats: Formats, extractors: Extractors, stdin: Source | None
+    job: ReaderJob, formats: Formats, extractors: Extractors, stdin: Source | None
 ) -> Iterator[_Item | Pause]:
     """Read standard input in a thread, to process its documents while waiting for more."""
     queue: Queue[_Item | BaseException | None] = Queue(_PUMPED)
@@ -458,7 +462,7 @@ def _pumped(
 
 def _read_file(
     found: FoundFile,
-    job: Job,
+    job: ReaderJob,
     formats: Formats,
     extractors: Extractors,
     watch: Watch,
@@ -490,7 +494,9 @@ def _path_of(found: FoundFile) -> Path:
     return found.path
 
 
-def _opener(name: str, label: str, stream: object, job: Job, extractors: Extractors) -> Opener:
+def _opener(
+    name: str, label: str, stream: object, job: ReaderJob, extractors: Extractors
+) -> Opener:
     return Opener(
         name, label, stream, job.text_field, job.max_line_bytes, lambda _: None, extractors  # type: ignore[arg-type]
     )  # fmt: skip

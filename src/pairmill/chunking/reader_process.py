@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from pairmill.chunking.chunk_batches import Packed
-    from pairmill.chunking.job import Job
+    from pairmill.chunking.reader_job import ReaderJob
 
 __all__ = ["ReaderProcess"]
 
@@ -41,7 +41,7 @@ class ReaderProcess:
     Iterate from one thread at a time. `close` may be called from another, and ends the iteration.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: ReaderJob) -> None:
         """Start to read.
 
         Raises:

@@ -14,7 +14,7 @@ from pairmill.chunking.chunk import Span, find_spans
 from pairmill.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pairmill.chunking.job import Job
+    from pairmill.chunking.reader_job import ReaderJob
 
 __all__ = ["Splitter", "make_splitter"]
 
@@ -24,7 +24,7 @@ _SLACK = 0.95  # a piece that is too long is cut to this share of the size that 
 _MOST_TRIES = 12
 
 
-def make_splitter(job: Job) -> Splitter:
+def make_splitter(job: ReaderJob) -> Splitter:
     """Return the splitter that a job names.
 
     Raises:

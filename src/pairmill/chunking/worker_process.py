@@ -18,7 +18,7 @@ from contextlib import suppress
 from msgspec import Struct
 
 from pairmill.chunking.chunk_batches import BatchBuilder, ChunkBatch, packed_of
-from pairmill.chunking.job import Job
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.errors import ChangedError, PairmillError, StoppedError
 from pairmill.sources.notes import Note  # noqa: TC001 (msgspec reads the annotations)
 from pairmill.sources.processes import end_with_parent, read_frame, write_frame
@@ -63,7 +63,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     lifeline, out = map(int, sys.argv[1:])
-    job = read_frame(lifeline, Job)
+    job = read_frame(lifeline, ReaderJob)
     threading.Thread(target=end_with_parent, args=(lifeline,), daemon=True).start()
     gc.freeze()
     gc.set_threshold(*_COLLECTED_EVERY)
@@ -72,7 +72,7 @@ def main() -> int:
     return 0
 
 
-def _read(job: Job, out: int) -> None:
+def _read(job: ReaderJob, out: int) -> None:
     def send(batch: ChunkBatch) -> None:
         ids, documents, blobs = zip(*batch.chunks, strict=True) if batch.chunks else ((),) * 3
         sizes = list(map(len, blobs))

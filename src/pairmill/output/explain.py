@@ -37,7 +37,7 @@ from pairmill.recipes.make import recipe_of_folder
 from pairmill.recipes.recipe import NullContext
 from pairmill.recipes.repair import Asker, Questions
 from pairmill.records import Rejection, digest
-from pairmill.store.claims import CLAIMS, held_by
+from pairmill.store.claim_store import CLAIMS, held_by
 from pairmill.store.entries import UnitKey
 from pairmill.store.folder import read_folder
 from pairmill.store.side_files import read_last_settings

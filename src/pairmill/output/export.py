@@ -36,9 +36,9 @@ from pairmill.output.origins import UNKNOWN, Origins, is_wanted, license_name
 from pairmill.output.related import SourceSketches
 from pairmill.output.rows import OrderedRows, is_rated_higher, published_shards
 from pairmill.output.split import SPLITS, SplitRecord, Splitter, read_splits
-from pairmill.output.tables import SplitWriter, WrittenTable, check_file_type, stored_schema
+from pairmill.output.table_files import SplitWriter, WrittenTable, check_file_type, stored_schema
 from pairmill.store.folder import RunFolder
-from pairmill.store.rows import read_fields
+from pairmill.store.row_encoding import read_fields
 from pairmill.store.side_files import check_formats
 from pairmill.store.superseded import read_superseded
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pairmill.output.leak import Leak, LengthGap
-    from pairmill.output.tables import WrittenTable
+    from pairmill.output.table_files import WrittenTable
     from pairmill.store.counts import RunCounts
 
 __all__ = ["ExportRecord", "ExportSummary", "note_export", "read_exports", "summary_lines"]

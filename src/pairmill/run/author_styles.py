@@ -21,8 +21,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pairmill.chunking.document_filters import Dropped
-from pairmill.chunking.job import Job
 from pairmill.chunking.reader import read_documents, usable
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.errors import PairmillError
 from pairmill.quality.attribution import few_authors
 from pairmill.recipes.style import StyleFeatures, card_name, pool, style_features, why_no_card
@@ -98,7 +98,7 @@ class FirstPass(NamedTuple):
     few: str = ""
 
 
-async def pool_styles(job: Job, memory: RunMemory) -> FirstPass:
+async def pool_styles(job: ReaderJob, memory: RunMemory) -> FirstPass:
     """Make and store missing style cards.
 
     Input that cannot be read twice (standard input, remote files) gives none. A followed input is
@@ -144,14 +144,14 @@ def main() -> int:
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the parent handles them
     lifeline, out = map(int, sys.argv[1:3])
-    job = read_frame(lifeline, Job)
+    job = read_frame(lifeline, ReaderJob)
     threading.Thread(target=end_with_parent, args=(lifeline,), daemon=True).start()
     with suppress(PairmillError, OSError):  # the run itself will report the problem
         write_frame(out, _pool(_read(job).pooled()))
     return 0
 
 
-def _read_apart(job: Job) -> PooledCards:
+def _read_apart(job: ReaderJob) -> PooledCards:
     """Run the first pass in a separate process.
 
     Raises:
@@ -167,7 +167,7 @@ def _read_apart(job: Job) -> PooledCards:
         process.close()
 
 
-def _read(job: Job) -> AuthorStyles:
+def _read(job: ReaderJob) -> AuthorStyles:
     manners = AuthorStyles()
     most = min(MOST_DOCUMENTS, max(job.limit or MOST_DOCUMENTS, 200))
     documents: Iterable[Document] = read_documents(job, lambda _: None)
@@ -201,7 +201,7 @@ def _told(found: PooledCards) -> list[str]:
     return [f"style cards of {cards:,} {authors}, each pooled over their texts{rest}"]
 
 
-def _named(job: Job) -> str | None:
+def _named(job: ReaderJob) -> str | None:
     """Return a digest of all input files' names, sizes and times; None if some are not files."""
     found = []
     for file in find_files(job.inputs, job.output, lambda _: None):

@@ -26,7 +26,7 @@ from pairmill.run.checking_process import (
     ReplyFrame,
     checks_as_data,
 )
-from pairmill.run.turns import JudgingQueue
+from pairmill.run.work_rounds import JudgingQueue
 from pairmill.sources.processes import Process, widen
 
 if TYPE_CHECKING:

@@ -22,7 +22,6 @@ from pairmill.errors import ConfigError
 from pairmill.events import CallCharged, Notice
 from pairmill.llm.client import Client
 from pairmill.llm.endpoint_info import EndpointInfo
-from pairmill.llm.estimate import AnswerTokens
 from pairmill.llm.limits.breaker import BILLED_PROBES, EndpointBreaker
 from pairmill.llm.limits.concurrency import AimdLimit, FixedLimit, GradientLimit
 from pairmill.llm.limits.gate import Charge, Gate, Limits
@@ -44,6 +43,7 @@ from pairmill.llm.providers.saved_prompts import SavedPrompts
 from pairmill.llm.retirement import end_of, today, warnings_on
 from pairmill.llm.retry import IN_RUN
 from pairmill.llm.router import Route, Router
+from pairmill.llm.token_estimate import AnswerTokens
 from pairmill.run.asking import InFlight
 from pairmill.run.probing import (
     PoolProbe,

@@ -51,7 +51,7 @@ from pairmill.run.summary import Summary
 from pairmill.run.suspects import Suspects
 from pairmill.run.targets import PairTarget, make_quota
 from pairmill.run.threads import run_in_daemon_thread
-from pairmill.run.timeline import RunTimeline
+from pairmill.run.timeline_recorder import RunTimeline
 from pairmill.run.worker import WorkerContext, WorkerGroup, work_on
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from pairmill.run.replication import Replication
     from pairmill.run.writer import Writer
     from pairmill.service.companions import RunView
-    from pairmill.store.claims import ClaimStore
+    from pairmill.store.claim_store import ClaimStore
     from pairmill.store.counts import RunCounts
     from pairmill.store.folder import RunFolder
 

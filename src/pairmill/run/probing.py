@@ -22,10 +22,10 @@ from pairmill.errors import (
 from pairmill.events import CallFailed, Notice
 from pairmill.llm.answer_timeout import AnswerTimeout
 from pairmill.llm.client import Client
-from pairmill.llm.estimate import prompt_chars
-from pairmill.llm.modes import AT_PROBE, IN_PROBE, ProbeQuestion, find_mode
 from pairmill.llm.providers.endpoint import address_hint, refusal_hint
 from pairmill.llm.providers.provider import Mode
+from pairmill.llm.structured_output import AT_PROBE, IN_PROBE, ProbeQuestion, find_mode
+from pairmill.llm.token_estimate import prompt_chars
 from pairmill.recipes.probe_question import is_answer, sample_question
 from pairmill.run.asking import InFlight, ProbeSends
 from pairmill.run.stop import StoppingError
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from pairmill.config import Settings
     from pairmill.events import Bus
     from pairmill.llm.admission import Admission, Turn
-    from pairmill.llm.estimate import AnswerTokens
-    from pairmill.llm.modes import ModeFinding
     from pairmill.llm.providers.endpoint import Endpoint
     from pairmill.llm.providers.requests import RequestEncoder
     from pairmill.llm.retry import RetryPolicy
     from pairmill.llm.router import Route, Router
+    from pairmill.llm.structured_output import ModeFinding
+    from pairmill.llm.token_estimate import AnswerTokens
     from pairmill.recipes.recipe import Recipe
     from pairmill.records import Completion, Request
     from pairmill.run.run_memory import RunMemory

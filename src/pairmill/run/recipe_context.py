@@ -11,7 +11,7 @@ from pairmill.errors import EXIT_FAILED
 from pairmill.quality.canary import Canary, CanaryLimits, ChunkComparer
 from pairmill.quality.text import words
 from pairmill.recipes.checks import judge
-from pairmill.run.turns import JudgingQueue, Turns
+from pairmill.run.work_rounds import JudgingQueue, WorkRounds
 
 if TYPE_CHECKING:
     from pairmill.events import UnitFinished, UnitSuspended
@@ -72,7 +72,7 @@ class CanaryGuard:
         self.stop = stop
         self.memory = memory
         self.checkers: Checkers | None = None
-        self.turns = Turns()
+        self.turns = WorkRounds()
         self._queue = JudgingQueue(self.judge)
         self._comparer = ChunkComparer(seed)
         self._canary = Canary(limits)

@@ -14,8 +14,8 @@ from pairmill import __version__
 from pairmill.chunking.clean import FOLLOWED_SINCE, READING_VERSION
 from pairmill.chunking.follow import check_follow
 from pairmill.chunking.follow_state import MARK_FILE, followed_counts
-from pairmill.chunking.job import Job
 from pairmill.chunking.pass_over import pass_over, recording
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.chunking.reader_process import ReaderProcess
 from pairmill.config import fingerprint
 from pairmill.errors import UsageError
@@ -64,12 +64,12 @@ from pairmill.service.status_server import open_status_server
 from pairmill.service.telemetry import open_telemetry
 from pairmill.sources.files import check_inputs
 from pairmill.store.charges import CallCharge
-from pairmill.store.claims import CLAIMS, ClaimStore
+from pairmill.store.claim_store import CLAIMS, ClaimStore
 from pairmill.store.commit_log import NO_LOG
 from pairmill.store.files import atomic_write
 from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
-from pairmill.store.rows import add_fields
+from pairmill.store.row_encoding import add_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -174,7 +174,7 @@ async def _run(
         only = journal.reopen(again.reason, again.units) if again else None
         known, totals = (stack.enter_context(journal.lookup()) for _ in range(2))
         followed = followed_counts(folder.path) if follows else None  # settles first
-        job = Job.of(settings, reading, keeps_memory=True, follows=follows)
+        job = ReaderJob.of(settings, reading, keeps_memory=True, follows=follows)
         marks = FollowMarks(folder.state / MARK_FILE) if follows else None
         passed: list[Stretch] = []
         if not again and settings.target_pairs is None:  # which counts what documents have brought
@@ -391,7 +391,7 @@ def _keys(settings: Settings) -> list[str]:
 
 
 async def _learn_voices(
-    job: Job, folder: RunFolder, settings: Settings, memory: RunMemory
+    job: ReaderJob, folder: RunFolder, settings: Settings, memory: RunMemory
 ) -> list[str]:
     """Read the input for its authors' style cards; return notices about them."""
     found = await pool_styles(replace(job, keeps_memory=False), memory)

@@ -20,12 +20,12 @@ from rich.text import Text
 from pairmill.display import sanitize, wrap_line
 from pairmill.errors import EXIT_CONFIG, EXIT_DONE, EXIT_RESUMABLE, Kind, ProviderError
 from pairmill.llm.answer_timeout import AnswerTimeout
-from pairmill.llm.estimate import AnswerTokens
 from pairmill.llm.limits.headers import LimitHint, Unit, read_hint
-from pairmill.llm.modes import ModeFinding, ProbePolicy, ProbeQuestion, find_mode
 from pairmill.llm.providers.endpoint import address_hint, refusal_hint
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.retry import GiveUp, History
+from pairmill.llm.structured_output import ModeFinding, ProbePolicy, ProbeQuestion, find_mode
+from pairmill.llm.token_estimate import AnswerTokens
 from pairmill.recipes.answer_fields import make_model
 from pairmill.recipes.answers import json_schema, read
 from pairmill.recipes.engine import step_template

@@ -18,8 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pairmill.display import wrap_line
-from pairmill.llm.estimate import prompt_chars
 from pairmill.llm.prices import PICO
+from pairmill.llm.token_estimate import prompt_chars
 from pairmill.recipes.make import make_recipe
 from pairmill.records import Chunk, digest
 from pairmill.service.forecast import PlannedCall, calls_per_min, declared_limits

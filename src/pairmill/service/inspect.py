@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pairmill.chunking.job import Job
 from pairmill.chunking.reader import chunks_of, prepared_of
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.display import sanitize
 from pairmill.llm.price_files import load_prices
 from pairmill.quality.language import identify
@@ -100,7 +100,7 @@ def inspect_input(settings: Settings) -> Inspection:
         InputError: An input cannot be read.
     """
     check_inputs(settings.inputs, settings.output, settings.sources)
-    job = Job.of(settings)
+    job = ReaderJob.of(settings)
     found = Inspection()
 
     def note(one: Note) -> None:
@@ -235,7 +235,7 @@ def _cleaning(found: Inspection) -> str:
 def print_chunks(settings: Settings, count: int) -> None:
     """Print the first chunks as a model would see them."""
     check_inputs(settings.inputs, settings.output, settings.sources)
-    for chunk in islice(chunks_of(Job.of(settings), lambda _: None), count):
+    for chunk in islice(chunks_of(ReaderJob.of(settings), lambda _: None), count):
         section = " > ".join(chunk.section)
         head = f"--- {chunk.source} [{chunk.start}:{chunk.end}] {section}".rstrip()
         sys.stdout.write(f"{sanitize(head)}\n{_shown(chunk.text)}\n\n")
@@ -248,7 +248,7 @@ def print_diff(settings: Settings, name: str) -> None:
     """
     check_inputs((name,), settings.output, settings.sources)
     inputs = settings.inputs or (name,)
-    job = Job.of(settings.model_copy(update={"inputs": inputs}))
+    job = ReaderJob.of(settings.model_copy(update={"inputs": inputs}))
     path = os.path.realpath(name)
 
     def note(one: Note) -> None:

@@ -20,7 +20,7 @@ import typer
 from pairmill.chunking.reader import read_chunks
 from pairmill.config import Settings, fingerprint, is_local_model
 from pairmill.errors import InputError, PairmillError, RejectedError, UsageError
-from pairmill.llm.estimate import prompt_chars
+from pairmill.llm.token_estimate import prompt_chars
 from pairmill.recipes.controls import MOST_EARLY
 from pairmill.recipes.make import for_unit, make_recipe, recipe_of_folder
 from pairmill.recipes.probe_question import first_question

@@ -19,8 +19,7 @@ from pairmill.records import Document, digest
 from pairmill.sources.characters import plain_line, strip_surrogates
 from pairmill.sources.encodings import decode
 from pairmill.sources.html import has_entities, looks_like_html, read_page
-from pairmill.sources.markdown import split_front_matter
-from pairmill.sources.shapes import (
+from pairmill.sources.json_shapes import (
     blocks_text,
     is_by_language,
     normalize_shape,
@@ -28,6 +27,7 @@ from pairmill.sources.shapes import (
     unwrap,
     unwrap_any,
 )
+from pairmill.sources.markdown import split_front_matter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

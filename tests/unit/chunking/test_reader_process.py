@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from tests.support import pages
 
 from pairmill.chunking.chunk_batches import BATCH_CHUNKS, ChunkBatch, read_batches, unpack
-from pairmill.chunking.job import Job
 from pairmill.chunking.reader import read_chunks
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.chunking.reader_process import ReaderProcess
 from pairmill.config import load
 from pairmill.errors import InputError, StoppedError
@@ -27,7 +27,7 @@ def _settings(*inputs: Path, **given: Any) -> Any:
 
 
 def _read(settings: Any) -> list[ChunkBatch]:
-    with ReaderProcess(Job.of(settings)) as batches:
+    with ReaderProcess(ReaderJob.of(settings)) as batches:
         return list(batches)
 
 
@@ -35,7 +35,7 @@ def test_it_gives_what_reading_here_gives(tmp_path: Path) -> None:
     name = tmp_path / "a\udcff.jsonl"  # a name that is no UTF-8
     name.write_bytes(b'{"text": "%s"}\nbroken\n' % PROSE.encode() * 300)
     settings = _settings(EXAMPLES, tmp_path)
-    apart, here = _read(settings), list(read_batches(Job.of(settings)))
+    apart, here = _read(settings), list(read_batches(ReaderJob.of(settings)))
     chunks = [unpack(packed) for batch in apart for packed in batch.chunks]
     assert chunks == list(read_chunks(settings, lambda _: None))
     assert [note for batch in apart for note in batch.notes] == [
@@ -61,7 +61,7 @@ def test_nothing_but_notes_is_handed_on_in_batches_too(tmp_path: Path) -> None:
 
 def test_what_stops_the_reading_is_raised_here(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(f'{{"text": "{PROSE}"}}\n')
-    job = replace(Job.of(_settings(tmp_path / "a.jsonl")), sources=("nowhere:FORMAT",))
+    job = replace(ReaderJob.of(_settings(tmp_path / "a.jsonl")), sources=("nowhere:FORMAT",))
     with (
         ReaderProcess(job) as batches,
         pytest.raises(InputError, match="sources: cannot load 'nowhere:FORMAT'"),
@@ -72,7 +72,7 @@ def test_what_stops_the_reading_is_raised_here(tmp_path: Path) -> None:
 def test_a_process_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pairmill.chunking.reader_process._MODULE", "pairmill.nowhere")
     with (
-        ReaderProcess(Job.of(_settings(tmp_path))) as batches,
+        ReaderProcess(ReaderJob.of(_settings(tmp_path))) as batches,
         pytest.raises(InputError, match=r"the process that reads the input failed: .*nowhere"),
     ):
         next(iter(batches))
@@ -81,7 +81,7 @@ def test_a_process_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.Monke
 def test_closing_lets_go_of_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pairmill.chunking.reader_process._MODULE", "tests.support.idle")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
-    batches = ReaderProcess(Job.of(_settings(EXAMPLES)))
+    batches = ReaderProcess(ReaderJob.of(_settings(EXAMPLES)))
     found: list[ChunkBatch | None] = []
     waiting = threading.Thread(target=lambda: found.append(next(iter(batches), None)))
     waiting.start()
@@ -118,7 +118,7 @@ def test_what_is_printed_at_the_start_is_no_frame(
 def test_a_process_that_is_done_is_not_left_behind(tmp_path: Path) -> None:
     before = _children()
     (tmp_path / "a.jsonl").write_text(f'{{"text": "{PROSE}"}}')
-    with ReaderProcess(Job.of(_settings(tmp_path))) as batches:
+    with ReaderProcess(ReaderJob.of(_settings(tmp_path))) as batches:
         assert len(list(batches)) == 1
         assert _children() == before
 
@@ -127,7 +127,7 @@ def test_nor_is_one_that_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     before = _children()
     (tmp_path / "a.html").write_text(pages.PAGE)
     monkeypatch.syspath_prepend(pages.install(tmp_path, "raise ImportError('broken')"))
-    with ReaderProcess(Job.of(_settings(tmp_path / "a.html"))) as batches:
+    with ReaderProcess(ReaderJob.of(_settings(tmp_path / "a.html"))) as batches:
         (batch,) = batches
         assert [note.reason for note in batch.notes] == ["extra not installed"]
         assert _children() == before
@@ -138,7 +138,7 @@ def test_without_a_temporary_folder_there_is_one_clear_line(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
     with pytest.raises(StoppedError, match="cannot start a process to read: No such file"):
-        ReaderProcess(Job.of(_settings(EXAMPLES)))
+        ReaderProcess(ReaderJob.of(_settings(EXAMPLES)))
 
 
 def test_without_open_files_nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,13 +146,13 @@ def test_without_open_files_nothing_is_left_behind(monkeypatch: pytest.MonkeyPat
     before = _descriptors()
     monkeypatch.setattr(os, "pipe", lambda: ends.pop() if ends else os.open(EXAMPLES / "none", 0))
     with pytest.raises(StoppedError, match="cannot start a process to read"):
-        ReaderProcess(Job.of(_settings(EXAMPLES)))
+        ReaderProcess(ReaderJob.of(_settings(EXAMPLES)))
     assert len(_descriptors()) == len(before) - 2  # those two ends were given back
 
 
 def test_a_job_that_cannot_travel_leaves_nothing_behind() -> None:
     files, children = _descriptors(), _children()
-    job = replace(Job.of(_settings(EXAMPLES)), text_field=object())
+    job = replace(ReaderJob.of(_settings(EXAMPLES)), text_field=object())
     with pytest.raises(TypeError, match="unsupported"):
         ReaderProcess(job)
     assert (_descriptors(), _children()) == (files, children)
@@ -161,7 +161,7 @@ def test_a_job_that_cannot_travel_leaves_nothing_behind() -> None:
 def test_a_python_that_does_not_know_itself_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "")
     with pytest.raises(InputError, match=r"sys\.executable is empty"):
-        ReaderProcess(Job.of(_settings(EXAMPLES)))
+        ReaderProcess(ReaderJob.of(_settings(EXAMPLES)))
 
 
 def test_what_python_passes_over_in_its_path_is_passed_over(

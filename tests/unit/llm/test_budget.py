@@ -21,8 +21,8 @@ from pairmill.llm.budget import (
     charge_lost,
     is_answer,
 )
-from pairmill.llm.estimate import worst_prompt_tokens
 from pairmill.llm.prices import Price, pico
+from pairmill.llm.token_estimate import worst_prompt_tokens
 from pairmill.records import Usage
 
 PRICE = Price(150_000, 75_000, 600_000)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.asks import KETTLES, settings
 
-from pairmill.chunking.job import Job
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.recipes.style import card_name, pool
 from pairmill.run.author_styles import AuthorStyles, pool_styles
 from pairmill.run.run_memory import RunMemory
@@ -37,7 +37,7 @@ def corpus(folder: Path, order: int = 0) -> Path:
 
 
 async def cards(folder: Path, source: Path) -> tuple[dict[str, str | None], list[str]]:
-    job = Job.of(settings(inputs=(str(source),), output=folder / "out"))
+    job = ReaderJob.of(settings(inputs=(str(source),), output=folder / "out"))
     with RunMemory(folder / f"{source.stem}.db") as memory:
         told = (await pool_styles(job, memory)).notices
         assert (await pool_styles(job, memory)).notices == []  # the same files are read once
@@ -58,7 +58,7 @@ async def test_cards_are_the_same_whichever_text_comes_first(tmp_path: Path) -> 
 
 async def test_a_card_that_is_there_stays_when_the_input_grows(tmp_path: Path) -> None:
     source = corpus(tmp_path)
-    job = Job.of(settings(inputs=(str(source),), output=tmp_path / "out"))
+    job = ReaderJob.of(settings(inputs=(str(source),), output=tmp_path / "out"))
     with RunMemory(tmp_path / "m.db") as memory:
         await pool_styles(job, memory)
         before = memory.get(card_name("Ann"))
@@ -78,13 +78,13 @@ async def test_too_few_authors_to_tell_apart_are_said_on_every_start(tmp_path: P
     with RunMemory(tmp_path / "m.db") as memory:
         for path, few in ((source, "1 of 2 authors with 2 documents or more"),
                           (corpus(tmp_path), "")):  # fmt: skip
-            job = Job.of(settings(inputs=(str(path),), output=tmp_path / "out"))
+            job = ReaderJob.of(settings(inputs=(str(path),), output=tmp_path / "out"))
             for _ in range(2):
                 assert (await pool_styles(job, memory)).few == few
 
 
 async def test_a_pipe_is_not_read_twice(tmp_path: Path) -> None:
-    job = Job.of(settings(inputs=("-",), output=tmp_path / "out"))
+    job = ReaderJob.of(settings(inputs=("-",), output=tmp_path / "out"))
     with RunMemory(tmp_path / "m.db") as memory:
         (told,) = (await pool_styles(job, memory)).notices
     assert "second look" in told

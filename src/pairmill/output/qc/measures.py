@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pairmill.output.qc.passage_search import PassageIndex
-    from pairmill.output.qc.shapes import PairRow
+    from pairmill.output.qc.record_formats import PairRow
     from pairmill.quality.duplicates import Embed
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
     from pairmill.quality.text import Prepared

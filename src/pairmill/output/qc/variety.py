@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pairmill.output.qc.passage_search import PassageIndex
-    from pairmill.output.qc.shapes import PairRow
+    from pairmill.output.qc.record_formats import PairRow
     from pairmill.quality.duplicates import Embed
 
 __all__ = [

@@ -25,7 +25,7 @@ from pairmill.output.source_texts import find_chunks, has_code
 from pairmill.quality.trust import parse_figures
 from pairmill.recipes.make import make_recipe
 from pairmill.store.folder import read_folder
-from pairmill.store.rows import read_fields
+from pairmill.store.row_encoding import read_fields
 from pairmill.store.side_files import read_last_settings
 from pairmill.store.timeline import read_timeline
 from pairmill.store.verdict import keep_verdict, read_verdict

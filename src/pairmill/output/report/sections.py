@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pairmill.output.markup import Child, Markup, tag
 from pairmill.output.origins import UNKNOWN, warnings
 from pairmill.output.report.layout import Bar, bars, bins_of, histogram, section, table
-from pairmill.output.report.measures import percentile
+from pairmill.output.report.row_counts import percentile
 from pairmill.store.counts import chunk_sums, pair_sums
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pairmill.output.export_summary import ExportRecord
     from pairmill.output.facts import RunFacts
     from pairmill.output.qc.variety import Variety
-    from pairmill.output.report.measures import DistinctCounter, Measures, NameCounts
+    from pairmill.output.report.row_counts import DistinctCounter, Measures, NameCounts
     from pairmill.store.counts import RunCounts
 
 __all__ = [

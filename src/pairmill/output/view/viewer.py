@@ -16,7 +16,7 @@ from pairmill.output.facts import cost_usd
 from pairmill.output.marks.log import marks_beside, new_action
 from pairmill.output.marks.overlay import Mark, edited_record, reject_key
 from pairmill.output.marks.rescue import row_of_reject
-from pairmill.output.qc.shapes import Fields, read_record
+from pairmill.output.qc.record_formats import Fields, read_record
 from pairmill.output.report.pairs import foreign_item, pair_item, reject_item
 from pairmill.output.rows import Place
 from pairmill.output.view.indexer import JUDGED

@@ -3,7 +3,7 @@ from __future__ import annotations
 import random
 
 from pairmill.output.qc.passage_search import PassageIndex
-from pairmill.output.qc.shapes import PairRow
+from pairmill.output.qc.record_formats import PairRow
 from pairmill.output.qc.variety import Profile, QcMetrics, describe_variety
 from pairmill.output.rows import Place
 from pairmill.records import Document

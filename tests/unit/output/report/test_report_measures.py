@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pairmill.output.report.measures import DistinctCounter, NameCounts, measure, percentile
+from pairmill.output.report.row_counts import DistinctCounter, NameCounts, measure, percentile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from pairmill.store.columns import RowOrigin
 from pairmill.store.entries import Batch, BilledSend, UnitKey, UnitOutcome
 from pairmill.store.folder import RunFolder, lock_folder, open_folder
 from pairmill.store.journal import Journal
-from pairmill.store.rows import UnitResult, encode_unit
+from pairmill.store.row_encoding import UnitResult, encode_unit
 from pairmill.store.sqlite.lookup import SqliteLookup
 from pairmill.store.sqlite.rebuild import rebuild
 

@@ -10,7 +10,7 @@ from pairmill.errors import Kind
 from pairmill.events import Bus, CallAnswered, CallFailed, UnitFinished
 from pairmill.llm.limits.lease import Snapshot
 from pairmill.records import Outcome, Usage
-from pairmill.run.timeline import RunTimeline
+from pairmill.run.timeline_recorder import RunTimeline
 from pairmill.store.timeline import MOST_POINTS, MOST_STARTS, read_timeline
 
 if TYPE_CHECKING:

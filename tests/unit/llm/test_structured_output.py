@@ -16,19 +16,19 @@ from tests.support.scripted import answer, reply, serve
 from pairmill.clock import FakeClock
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.answer_timeout import AnswerTimeout
-from pairmill.llm.modes import AT_PROBE, ProbeQuestion, find_mode
 from pairmill.llm.providers.direct import DirectProvider
 from pairmill.llm.providers.endpoint import Endpoint, Secret
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.requests import RequestEncoder
 from pairmill.llm.providers.sdk import SdkProvider
 from pairmill.llm.retry import GiveUp, History
+from pairmill.llm.structured_output import AT_PROBE, ProbeQuestion, find_mode
 from pairmill.records import Completion, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pairmill.llm.modes import ModeFinding
+    from pairmill.llm.structured_output import ModeFinding
     from pairmill.records import Request
 
 

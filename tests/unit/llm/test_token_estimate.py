@@ -11,7 +11,8 @@ from tests.support.questions import request
 from tests.unit.quality.languages import TEXTS
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.estimate import (
+from pairmill.llm.limits.quota import Cost
+from pairmill.llm.token_estimate import (
     MOST,
     AnswerTokens,
     Estimator,
@@ -20,7 +21,6 @@ from pairmill.llm.estimate import (
     prompt_chars,
     worst_prompt_tokens,
 )
-from pairmill.llm.limits.quota import Cost
 from pairmill.records import Completion, Message, Prompt, Request, Sampling, Template, Usage
 
 TEMPLATE = Template("write", "1", (Message("system", "s" * 400),))

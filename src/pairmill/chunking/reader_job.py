@@ -16,12 +16,12 @@ from pairmill.partition import Partition, parse_partition
 if TYPE_CHECKING:
     from pairmill.config import Settings
 
-__all__ = ["Job"]
+__all__ = ["ReaderJob"]
 
 _STATE = ".run"
 
 
-class Job(Struct, frozen=True, kw_only=True):
+class ReaderJob(Struct, frozen=True, kw_only=True):
     """Settings of the reader, by the same names; without pydantic, so that a process starts fast.
 
     Attributes:
@@ -103,7 +103,7 @@ class Job(Struct, frozen=True, kw_only=True):
         *,
         keeps_memory: bool = False,
         follows: bool = False,
-    ) -> Job:
+    ) -> ReaderJob:
         """Make a job from a run's settings; ``follows``: including that the input keeps growing."""
         return cls(
             paths=tuple(map(os.fsencode, settings.inputs)),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pairmill.sources.shapes import blocks_text
+from pairmill.sources.json_shapes import blocks_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from pairmill.recipes.checks import CheckJob, CheckReply, Checks, ChunkText
-from pairmill.run.turns import JudgingQueue, Turns
+from pairmill.run.work_rounds import JudgingQueue, WorkRounds
 
 
 class Loop:
@@ -13,7 +13,7 @@ class Loop:
 
     def __init__(self, round_s: float) -> None:
         self.now = 0.0
-        self.turns = Turns(round_s, lambda: self.now)
+        self.turns = WorkRounds(round_s, lambda: self.now)
         self.done: list[int] = []
         self.rounds: list[list[int]] = [[]]
 

@@ -7,7 +7,7 @@ import pytest
 
 from pairmill.records import Chunk, Message, Outcome, Pair, Rejection, Usage
 from pairmill.store.columns import REJECTED_FIELDS, ROW_FEATURES, RowOrigin, pair_id
-from pairmill.store.rows import UnitResult, encode_rejection, encode_row, encode_unit, share
+from pairmill.store.row_encoding import UnitResult, encode_rejection, encode_row, encode_unit, share
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from pairmill.recipes.checks import CheckJob, CheckReply
 
-__all__ = ["JudgingQueue", "Turns"]
+__all__ = ["JudgingQueue", "WorkRounds"]
 
 _ROUND_S = 0.002  # of work in one round; a call's way through the loop takes about five of them
 _MOST = 32  # let go at once, however cheap the last ones were
 
 
-class Turns:
+class WorkRounds:
     """Lets tasks go on in the order in which they came, for some milliseconds a round.
 
     Args:
