@@ -223,6 +223,7 @@ def test_the_bill_is_carried_over(path: Path) -> None:
         with SqliteLookup(folder.ledger) as lookup:
             after = lookup.totals().bill
         assert after.picodollars == before.picodollars
+        assert after.usage == Usage(137, 66)  # that of the rows is told by their lines
         assert (after.probes, after.empty, after.lost) == (1, 1, 1)
         assert (after.doubt_tokens, after.doubt_picodollars) == (4003, 90_004)
         assert after.unpriced == before.unpriced
