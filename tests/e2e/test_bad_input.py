@@ -11,7 +11,7 @@ from tests.support.cli import KEY, pairmill, rows
 from tests.support.corpus import article, write_corpus
 
 from pairmill.cli import main
-from pairmill.llm.structured_output import ProbePolicy
+from pairmill.llm.retry import ProbePolicy
 from pairmill.run import session
 from pairmill.simulator import Simulator, SimulatorSettings
 from pairmill.store.folder import open_folder

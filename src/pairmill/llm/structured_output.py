@@ -2,88 +2,51 @@
 
 The probe is one of the run's questions, with its size and schema, and only an answer that the run
 could use counts. The same calls find the parameters that the model accepts, and how to make it
-think as little as possible: see `providers.accepted_parameters` and `providers.reasoning`.
+think as little as possible: see `pairmill.llm.providers.accepted_parameters`
+and `reasoning` beside it.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from dataclasses import replace as replace_policy
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from msgspec.structs import replace
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.providers.accepted_parameters import REFUSALS, Refusal
+from pairmill.llm.providers.accepted_parameters import REFUSALS
 from pairmill.llm.providers.provider import Mode
-from pairmill.llm.retry import GiveUp, RetryPolicy
+from pairmill.llm.retry import fails_at_the_format, names_the_format
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from pairmill.llm.answer_timeout import AnswerTimeout
     from pairmill.llm.providers.requests import RequestEncoder
-    from pairmill.llm.retry import Decision, History, Random
     from pairmill.records import Completion, Request
 
 __all__ = [
-    "AT_PROBE",
-    "IN_PROBE",
     "ModeFinding",
     "ModeMemory",
-    "ProbePolicy",
     "ProbeQuestion",
     "find_mode",
 ]
 
 _BAD_ANSWERS = 2  # attempts in a mode before it counts as not working
 _MOST_FORMS = 5  # ways to limit thinking that are tried before a run starts
-_SERVER_ERROR = 500
-_BAD_GATEWAY, _MOST_BAD_GATEWAY = 502, 4  # sends for each way of asking
-_NOT_FOUND, _UNAVAILABLE = 404, 503
+_NOT_FOUND, _SERVER_ERROR, _BAD_GATEWAY = 404, 500, 502
 _WORTH_SAYING = ("system", "temperature", "top_p", "seed", "service_tier")
 _UNUSABLE = frozenset({"empty", "refusal", "json_validate_failed"})
 _MODES = (Mode.JSON_SCHEMA, Mode.JSON_OBJECT, Mode.PROMPT)
-
-
-@dataclass(frozen=True, slots=True)
-class ProbePolicy(RetryPolicy):
-    """Retries once after a 500, and waits out all other server failures.
-
-    Some servers answer 500 to an unknown parameter: then a different parameter is better than a
-    retry.
-    """
-
-    def decide(
-        self, error: ProviderError, history: History, random: Random, *, alone: bool = False
-    ) -> Decision:
-        """See `RetryPolicy`."""
-        if error.status == _SERVER_ERROR and history.failures:
-            return GiveUp("an internal error, again")
-        if error.status == _BAD_GATEWAY and history.failures + 1 >= _MOST_BAD_GATEWAY:
-            return GiveUp("the server behind the gateway fails, again")
-        if _fails_at_the_format(error) and history.failures:
-            return GiveUp("structured output fails, again")
-        if error.kind is Kind.FOREIGN:
-            return GiveUp("no other reply is to be expected there")
-        return RetryPolicy.decide(self, error, history, random, alone=alone)
-
-
-AT_PROBE = ProbePolicy(max_spent_s=30.0, cap_s=5.0, alone_cap_s=5.0)
-"""For the first calls of a run: long enough for a server that is still loading."""
-
-IN_PROBE = replace_policy(AT_PROBE, max_billed=1)
-"""For calls that find a mode: after a broken reply, another way of asking is tried."""
-
 _LEAST_PATIENCE_S, _SLOWER = 30.0, 20.0  # times as long as the bare question
 
 
 def _is_of_set_up(error: ProviderError) -> bool:
     """Return True if a failure is about configuration, though a bad replica may cause it too."""
     is_lost = error.kind is Kind.CONFIG and error.status == _NOT_FOUND
-    return (is_lost and not _names_the_format(error)) or error.kind in {Kind.AUTH, Kind.FOREIGN}
+    return (is_lost and not names_the_format(error)) or error.kind in {Kind.AUTH, Kind.FOREIGN}
 
 
 class ModeMemory(Protocol):
@@ -289,11 +252,11 @@ class _Probe:
         if error.kind is Kind.BADOUT and error.code in _UNUSABLE:
             self._is_reached = True
             return False
-        if error.status in {_SERVER_ERROR, _BAD_GATEWAY} or _fails_at_the_format(error):
+        if error.status in {_SERVER_ERROR, _BAD_GATEWAY} or fails_at_the_format(error):
             return True
         if not _may_be_the_mode(error):
             raise error
-        return mode is Mode.PROMPT or _names_the_format(error)
+        return mode is Mode.PROMPT or names_the_format(error)
 
     async def _ask_barely(self, broken: ProviderError) -> None:
         """Ask without optional parameters.
@@ -356,17 +319,8 @@ def _may_be_the_mode(error: ProviderError) -> bool:
     if error.status not in REFUSALS:
         return False
     if error.status in {403, 404, 405}:
-        return _names_the_format(error)
-    return error.kind in {Kind.CHUNK, Kind.REFUSED} or _names_the_format(error)
-
-
-def _names_the_format(error: ProviderError) -> bool:
-    return isinstance(error.refusal, Refusal) and error.refusal.is_about_format
-
-
-def _fails_at_the_format(error: ProviderError) -> bool:
-    """Return True if a server says that what it needs for structured output is not there."""
-    return error.status == _UNAVAILABLE and _names_the_format(error)
+        return names_the_format(error)
+    return error.kind in {Kind.CHUNK, Kind.REFUSED} or names_the_format(error)
 
 
 def _as_settings(error: ProviderError) -> ProviderError:

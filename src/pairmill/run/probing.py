@@ -24,7 +24,8 @@ from pairmill.llm.answer_timeout import AnswerTimeout
 from pairmill.llm.client import Client
 from pairmill.llm.providers.endpoint import address_hint, refusal_hint
 from pairmill.llm.providers.provider import Mode
-from pairmill.llm.structured_output import AT_PROBE, IN_PROBE, ProbeQuestion, find_mode
+from pairmill.llm.retry import AT_PROBE, IN_PROBE
+from pairmill.llm.structured_output import ProbeQuestion, find_mode
 from pairmill.llm.token_estimate import prompt_chars
 from pairmill.recipes.probe_question import is_answer, sample_question
 from pairmill.run.asking import InFlight, ProbeSends

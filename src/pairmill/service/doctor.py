@@ -23,8 +23,8 @@ from pairmill.llm.answer_timeout import AnswerTimeout
 from pairmill.llm.limits.headers import LimitHint, Unit, read_hint
 from pairmill.llm.providers.endpoint import address_hint, refusal_hint
 from pairmill.llm.providers.provider import Mode
-from pairmill.llm.retry import GiveUp, History
-from pairmill.llm.structured_output import ModeFinding, ProbePolicy, ProbeQuestion, find_mode
+from pairmill.llm.retry import GiveUp, History, ProbePolicy
+from pairmill.llm.structured_output import ModeFinding, ProbeQuestion, find_mode
 from pairmill.llm.token_estimate import AnswerTokens
 from pairmill.recipes.answer_fields import make_model
 from pairmill.recipes.answers import json_schema, read

@@ -18,8 +18,7 @@ from pairmill.llm.client import Client
 from pairmill.llm.providers.direct import DirectProvider
 from pairmill.llm.providers.endpoint import Endpoint, Secret
 from pairmill.llm.providers.provider import Mode
-from pairmill.llm.retry import RetryPolicy
-from pairmill.llm.structured_output import AT_PROBE
+from pairmill.llm.retry import AT_PROBE, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from random import Random
 from typing import TYPE_CHECKING, Any
 
 import anyio.lowlevel
@@ -21,8 +20,7 @@ from pairmill.llm.providers.endpoint import Endpoint, Secret
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.requests import RequestEncoder
 from pairmill.llm.providers.sdk import SdkProvider
-from pairmill.llm.retry import GiveUp, History
-from pairmill.llm.structured_output import AT_PROBE, ProbeQuestion, find_mode
+from pairmill.llm.structured_output import ProbeQuestion, find_mode
 from pairmill.records import Completion, Usage
 
 if TYPE_CHECKING:
@@ -304,9 +302,3 @@ async def test_a_failure_and_a_foreign_word_are_not_remembered() -> None:
     assert not memory
     memory.set("http://x/v1 m", "telepathy")
     assert (await found(GREEN, memory=memory))[0] is Mode.JSON_SCHEMA
-
-
-def test_a_gateway_that_fails_is_sent_to_four_times_before_another_way_of_asking() -> None:
-    error = ProviderError(Kind.OVERLOAD, "x", status=502)
-    decisions = [AT_PROBE.decide(error, History(failures=n), Random(1)) for n in range(4)]
-    assert [isinstance(each, GiveUp) for each in decisions] == [False, False, False, True]
