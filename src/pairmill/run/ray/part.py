@@ -262,11 +262,11 @@ def _work(task: PartTask, board: Any) -> PartEnd:
     os.environ.update(task.environment)
     from pairmill.run.tuning import (  # noqa: PLC0415
         check_open_files,
+        keep_heap_compact,
         loop_options,
-        share_one_heap,
     )
 
-    share_one_heap()
+    keep_heap_compact()
     check_open_files()
     return anyio.run(partial(_run, task, board), backend_options=loop_options())
 
