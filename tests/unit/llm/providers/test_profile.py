@@ -31,7 +31,7 @@ from pairmill.llm.providers.sdk import SdkProvider
 if TYPE_CHECKING:
     from tests.support.scripted import Scripted
 
-EXAMPLES = Path(__file__).parents[3] / "examples" / "providers"
+EXAMPLES = Path(__file__).parents[4] / "examples" / "providers"
 DENIED = reply({"error": {"message": "token expired"}}, 401)
 
 
