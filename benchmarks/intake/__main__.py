@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pairmill.chunking.job import Job
 from pairmill.chunking.reader import spans_of
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.config import load
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def pairmill(folder: Path) -> int:
             "min_words": 1,
         }
     )
-    return sum(len(spans) for _, spans in spans_of(Job.of(settings), lambda _: None))
+    return sum(len(spans) for _, spans in spans_of(ReaderJob.of(settings), lambda _: None))
 
 
 def numbered(texts: list[str], size: int) -> list[str]:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from lxml import html as parser
 
-from pairmill.chunking.clean import tidy
+from pairmill.chunking.clean import clean_body
 from pairmill.sources.pages.article import extract
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def timed(read: Callable[[bytes], str], page: bytes) -> tuple[str, float]:
 
 
 def ours(page: bytes) -> str:
-    return plain(tidy(extract(page)[0].text).text)
+    return plain(clean_body(extract(page)[0].text).text)
 
 
 def trafilatura(page: bytes, *, fast: bool = False) -> str:

@@ -32,8 +32,8 @@ import pyarrow.ipc
 import pyarrow.parquet
 from benchmarks.machine import describe, save, table
 
-from pairmill.chunking.job import Job
 from pairmill.chunking.reader import prepared_of
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.config import load
 from pairmill.sources.notes import InputFate
 
@@ -104,7 +104,7 @@ def _read(folder: Path) -> dict[str, float]:
     lost: list[Note] = []
     began = _spent()
     documents = chunks = chars = 0
-    for one in prepared_of(Job.of(settings), lost.append):
+    for one in prepared_of(ReaderJob.of(settings), lost.append):
         documents += 1
         chunks += len(one.spans)
         chars += len(one.document.text)

@@ -17,8 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from pairmill.chunking.job import Job
 from pairmill.chunking.reader import spans_of
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.config import load
 
 ARTICLES = sorted((Path(__file__).parents[2] / "examples/articles").glob("*.md"))
@@ -56,7 +56,7 @@ def read(path: str, duplicates: str) -> int:
     given = {"inputs": (path,), "output": Path(path).parent / "out", "duplicates": duplicates}
     started = time.process_time()
     documents = chunks = 0
-    for _, spans in spans_of(Job.of(load(given=given)), lambda _: None):
+    for _, spans in spans_of(ReaderJob.of(load(given=given)), lambda _: None):
         documents += 1
         chunks += len(spans)
     spent = time.process_time() - started

@@ -54,13 +54,13 @@ async def measure(articles: str, out: str, url: str, way: str) -> dict[str, Any]
     """Run pairmill, and look at the clock every two milliseconds beside it."""
     from contextlib import nullcontext
 
-    from pairmill.chunking.portions import read_portions
+    from pairmill.chunking.chunk_batches import read_batches
     from pairmill.config import load
     from pairmill.events import Bus, CallAnswered, ReadingDone
     from pairmill.run import session
 
     if way == "thread":
-        vars(session)["ReaderProcess"] = lambda job: nullcontext(read_portions(job))
+        vars(session)["ReaderProcess"] = lambda job: nullcontext(read_batches(job))
     late: list[float] = []
     loop = asyncio.get_running_loop()
     is_working = False

@@ -25,7 +25,7 @@ from pairmill.llm.limits.gate import Gate
 from pairmill.llm.limits.quota import Cost, Limits
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.replies import decode
-from pairmill.llm.providers.wire import Encoder
+from pairmill.llm.providers.requests import RequestEncoder
 from pairmill.recipes.answers import json_schema, read
 from pairmill.recipes.backtranslate import WrittenAnswer
 from pairmill.recipes.prompts import PromptTemplate, fence
@@ -45,7 +45,7 @@ from pairmill.store.columns import RowOrigin
 from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
 from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
-from pairmill.store.rows import UnitResult, encode_unit
+from pairmill.store.row_encoding import UnitResult, encode_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,7 +120,10 @@ def intake(folder: Path) -> tuple[float, list[Chunk]]:
 
 def asking(chunk: Chunk) -> dict[str, float]:
     template = Template("bench", "1", (Message("system", corpus.PROMPT),))
-    form, encoder = PromptTemplate(template, "N={{count}}\n{{title}}\n{{passage}}"), Encoder()
+    form, encoder = (
+        PromptTemplate(template, "N={{count}}\n{{title}}\n{{passage}}"),
+        RequestEncoder(),
+    )
     schema, sampling = json_schema(WrittenAnswer), Sampling(0.8, 1380, 0)
 
     def question() -> Request:

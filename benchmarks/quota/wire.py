@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pairmill.llm.providers.provider import Mode, ProviderReply
 from pairmill.llm.providers.replies import decode, limit_headers
-from pairmill.llm.providers.wire import Encoder
+from pairmill.llm.providers.requests import RequestEncoder
 
 if TYPE_CHECKING:
     from pairmill.clock import Clock
@@ -29,7 +29,7 @@ class PlainWire:
     def __init__(self, base_url: str, clock: Clock) -> None:
         self._place = urlsplit(base_url)
         self._clock = clock
-        self._encoder = Encoder()
+        self._encoder = RequestEncoder()
         self._idle: list[Link] = []
 
     async def complete(self, request: Request, mode: Mode) -> ProviderReply:

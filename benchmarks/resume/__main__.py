@@ -24,8 +24,8 @@ from benchmarks.cells import endpoint
 from benchmarks.machine import describe, save
 
 from pairmill import __version__
-from pairmill.chunking.job import Job
 from pairmill.chunking.pass_over import recording
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.chunking.reader_process import ReaderProcess
 from pairmill.config import Settings, fingerprint, load
 from pairmill.recipes.make import make_recipe
@@ -65,7 +65,7 @@ print(json.dumps(found))
 def outcomes(settings: Settings, *, has_record: bool) -> Iterator[UnitOutcome]:
     """A finished unit for each chunk of the input."""
     identity = make_recipe(settings).identity
-    job = Job.of(settings, keeps_memory=True)
+    job = ReaderJob.of(settings, keeps_memory=True)
     with ReaderProcess(recording(job, __version__) if has_record else job) as batches:
         for batch in batches:
             for chunk, *_ in batch.chunks:

@@ -24,12 +24,12 @@ import orjson
 from benchmarks import corpus
 from benchmarks.machine import describe, save, table
 
-from pairmill.chunking.clean import READING_VERSION, clean, tidy
+from pairmill.chunking.chunk_batches import pack, packed_of, unpack
+from pairmill.chunking.clean import READING_VERSION, clean, clean_body
 from pairmill.chunking.document_filters import Dropped, FilterInput, judge
 from pairmill.chunking.intake_file import IntakeFile
-from pairmill.chunking.job import Job
-from pairmill.chunking.portions import pack, packed_of, unpack
 from pairmill.chunking.reader import read_documents
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.chunking.repeats import RepeatIndex
 from pairmill.chunking.shared_lines import SharedLines
 from pairmill.chunking.splitters import make_splitter
@@ -107,11 +107,13 @@ def _stages(path: Path, folder: Path, rounds: int) -> dict[str, float]:
 def _round(path: Path, output: Path) -> dict[str, float]:
     """Put an input through all stages, each over all of it before the next begins."""
     settings = load(given={"inputs": (str(path),), "output": output})
-    job = Job.of(settings, keeps_memory=True)
+    job = ReaderJob.of(settings, keeps_memory=True)
     job.memory.parent.mkdir(parents=True)
     clock = Stopwatch()
     read = clock.all("records to documents", read_documents(job, lambda _: None))
-    tidied = clock.each("cleaning: characters, notices, parts", lambda it: tidy(it.text), read)
+    tidied = clock.each(
+        "cleaning: characters, notices, parts", lambda it: clean_body(it.text), read
+    )
     inputs = [FilterInput(it.text, it.link_chars, job.min_words) for it in tidied]
     clock.each("cleaning: gates", lambda it: judge(it, READING_VERSION), inputs)
     cleaned = [clean(it, job.min_words) for it in read]

@@ -391,11 +391,11 @@ def _run(
     from pairmill.events import Bus, CallAnswered, Notice, RunOpened
     from pairmill.llm.retirement import check_model_is_named
     from pairmill.run.generate import check_export, engine_of, export_at_end
-    from pairmill.run.tuning import loop_options, share_one_heap
+    from pairmill.run.tuning import keep_heap_compact, loop_options
     from pairmill.service.progress import show as show_progress
     from pairmill.service.tally import RunTally
 
-    share_one_heap()
+    keep_heap_compact()
     run_session = engine_of(settings)
     check_export(settings)
     is_begun = (settings.output / ".run" / "settings.json").is_file()

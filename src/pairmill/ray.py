@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from pairmill.errors import ConfigError, FolderError
 from pairmill.output.marks.overlay import read_marks
 from pairmill.output.rows import complete_lines, parse, published_shards
-from pairmill.output.tables import ArrowTables
+from pairmill.output.table_files import ArrowTables
 from pairmill.partition import find_parts
 from pairmill.store.columns import with_fields
 from pairmill.store.folder import read_folder
-from pairmill.store.rows import read_fields
+from pairmill.store.row_encoding import read_fields
 
 if TYPE_CHECKING:
     import os

@@ -12,8 +12,8 @@ import pytest
 
 from pairmill.output.check_dataset import check_dataset
 from pairmill.output.facts import RunFacts
-from pairmill.output.report.measures import measure
 from pairmill.output.report.page import Judged, render_report
+from pairmill.output.report.row_counts import measure
 
 if TYPE_CHECKING:
     from pathlib import Path

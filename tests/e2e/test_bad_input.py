@@ -11,7 +11,7 @@ from tests.support.cli import KEY, pairmill, rows
 from tests.support.corpus import article, write_corpus
 
 from pairmill.cli import main
-from pairmill.llm.modes import ProbePolicy
+from pairmill.llm.retry import ProbePolicy
 from pairmill.run import session
 from pairmill.simulator import Simulator, SimulatorSettings
 from pairmill.store.folder import open_folder
@@ -200,7 +200,7 @@ def test_what_no_start_could_ask_is_refused_before_input_is_read(
     async def read_for_authors(*_: object) -> None:
         raise AssertionError("input was read")
 
-    monkeypatch.setattr(session, "pool_manners", read_for_authors)
+    monkeypatch.setattr(session, "pool_styles", read_for_authors)
     corpus = write_corpus(tmp_path / "articles", 1, 12)
     code, lines = command("run", corpus, "-o", tmp_path / "a", "--model", "none", "--max-usd", "1")
     assert (code, len(lines)) == (78, 1)

@@ -23,6 +23,7 @@ from tests.support.forge import Forge
 
 from pairmill.output.marks.log import FORMAT as MARKS_FORMAT
 from pairmill.simulator import Simulator
+from pairmill.store.side_files import FORMATS
 from pairmill.store.sqlite.database import FORMAT as LEDGER_FORMAT
 from pairmill.store.sqlite.lookup import SqliteLookup
 
@@ -200,6 +201,18 @@ def _newer_ledger(folder: Path) -> None:
         db.execute(f"PRAGMA user_version = {LEDGER_FORMAT + 1}")
 
 
+def _newer_config(folder: Path) -> None:
+    """As if a later version had changed what a file beside the ledger means."""
+    path = folder / ".run" / "config.json"
+    found = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**found, "format": FORMATS[".run/config.json"] + 1}), "utf-8")
+
+
+def _newer_memory(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / ".run" / "memory.db")) as db:
+        db.execute(f"PRAGMA user_version = {FORMATS['.run/memory.db'] + 1}")
+
+
 def _newer_marks(folder: Path) -> None:
     line = {"format": MARKS_FORMAT + 1, "id": "0" * 16, "at": "2030-01-01T00:00:00Z", "action": "x"}
     (folder / "marks.jsonl").write_text(json.dumps(line) + "\n", "utf-8")
@@ -214,7 +227,9 @@ READERS = ["status", "report"]  # of the ledger; export and show need nothing bu
         *((_newer_settings, name) for name in ("run", "recover", "export", "show", *READERS)),
         *((_newer_manifest, name) for name in ("run", "recover", "export", *READERS)),
         *((_newer_ledger, name) for name in ("run", "recover", *READERS)),
-        *((_newer_marks, name) for name in ("export", "report")),
+        *((_newer_config, name) for name in ("run", "recover", "export", "show", *READERS)),
+        *((_newer_memory, name) for name in ("run", "status")),
+        *((_newer_marks, name) for name in ("run", "export", "report")),
     ],
 )
 def test_a_folder_of_a_newer_version_is_refused_in_one_line_and_left_alone(
@@ -237,6 +252,22 @@ def test_a_folder_of_a_newer_version_is_refused_in_one_line_and_left_alone(
     assert _content(folder / "data") == before
     assert [path.read_bytes() for path in begun] == notes
     assert not (place.path / "anew").exists()
+
+
+def test_fields_that_only_a_newer_version_knows_are_ignored(place: Place) -> None:
+    folder = place.path / "finished"
+    former, calls = place.status(folder), place.calls
+    files = [*folder.glob(".run/**/*.json"), folder / "manifest.json"]
+    for path in files:
+        found = json.loads(path.read_bytes())
+        path.write_text(json.dumps({**found, "invented": {"later": [1]}}), "utf-8")
+    assert {"config.json", "origin.json", "settings.json"} <= {path.name for path in files}
+    assert place.status(folder) == former
+    place.run("report", folder)
+    place.run("export", folder, "-o", place.path / "anew")
+    assert _texts(_records(place.path / "anew")) == _texts(_records(place.path / "export"))
+    place.run("run", place.path / "articles", "-o", folder)
+    assert place.calls == calls
 
 
 def test_a_setting_that_is_not_known_is_named(place: Place) -> None:

@@ -16,7 +16,7 @@ from pairmill.output.facts import RunFacts
 from pairmill.output.formats.registry import FORMATS
 from pairmill.output.split import Shares
 from pairmill.store.columns import ROW_FEATURES
-from pairmill.store.rows import add_fields
+from pairmill.store.row_encoding import add_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable

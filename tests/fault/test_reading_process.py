@@ -203,13 +203,13 @@ _AS_PROCESS_1 = """
 import ctypes, pathlib, sys, threading
 from pairmill.config import load
 from pairmill.chunking.reader_process import ReaderProcess
-from pairmill.chunking.job import Job
+from pairmill.chunking.reader_job import Job
 ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans come to us
 place = pathlib.Path(sys.argv[1])
-portions = ReaderProcess(Job.of(load(given={"inputs": (str(place.parent / "a.html"),)})))
+batches = ReaderProcess(Job.of(load(given={"inputs": (str(place.parent / "a.html"),)})))
 while not (place / "pid").exists():
     pass
-portions.close()
+batches.close()
 lists = pathlib.Path("/proc/self/task").glob("*/children")
 print([name for one in lists for name in one.read_text().split()])
 """

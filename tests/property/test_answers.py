@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairmill.recipes.answers import How, read
+from pairmill.recipes.answers import ParseStep, read
 from pairmill.recipes.backtranslate import WrittenAnswer
 
 _TEXT = st.characters(exclude_categories=["Cc", "Cs", "Z"])
@@ -25,7 +25,7 @@ _PAIRS = st.lists(
 @given(st.text(max_size=400) | st.text("{}[]\",:'\\ntrue01pairs ", max_size=400))
 def test_reading_never_raises_and_always_says_why(text: str) -> None:
     reading = read(text, WrittenAnswer)
-    assert (reading.value is None) == (reading.how is How.FAILED)
+    assert (reading.value is None) == (reading.how is ParseStep.FAILED)
     if reading.value is None:
         assert reading.faults
 

@@ -13,8 +13,7 @@ from pairmill.chunking.reader import read_documents
 from pairmill.config import load
 from pairmill.sources.base import Deferred, Opener
 from pairmill.sources.extractors import Extractors
-from pairmill.sources.items import cut_items, read_items
-from pairmill.sources.lines import cut_lines, is_one_value, read_lines
+from pairmill.sources.json_files import cut_items, cut_lines, is_one_value, read_items, read_lines
 from pairmill.sources.notes import InputFate, Note
 from pairmill.sources.registry import Formats, read_input
 from pairmill.sources.streams import take_head

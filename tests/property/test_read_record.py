@@ -14,9 +14,9 @@ from tests.support.asks import settings
 
 from pairmill.chunking import corpus, read_record, shared_lines
 from pairmill.chunking.intake_file import IntakeFile
-from pairmill.chunking.job import Job
 from pairmill.chunking.pass_over import pass_over, recording
 from pairmill.chunking.reader import prepared_of
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.sources.notes import InputFate, Note
 
 if TYPE_CHECKING:
@@ -109,7 +109,9 @@ class Folder:
     monkeypatch: pytest.MonkeyPatch
     finished: set[str] = field(default_factory=set)
 
-    def start(self, job: Job, *, chunks: int | None = None, is_killed: bool = False) -> Outcome:
+    def start(
+        self, job: ReaderJob, *, chunks: int | None = None, is_killed: bool = False
+    ) -> Outcome:
         """Read up to so many chunks, or all; where it is killed, what is not committed is lost."""
         (self.path / ".run").mkdir(parents=True, exist_ok=True)
         job = recording(replace(job, folder=bytes(self.path), keeps_memory=True), "1")
@@ -118,9 +120,9 @@ class Folder:
         if self.uses_record:
             names: list[str] = []
 
-            def are_finished(portion: list[str]) -> bool:
-                names.extend(portion)
-                return self.finished.issuperset(portion)
+            def are_finished(batch: list[str]) -> bool:
+                names.extend(batch)
+                return self.finished.issuperset(batch)
 
             job, passed = pass_over(job, are_finished)  # type: ignore[arg-type]
             for one in passed:
@@ -171,7 +173,7 @@ def test_passing_over_changes_nothing(
         inputs=(str(inputs),), model="m", min_words=10, duplicates=duplicates,
         chunk_min_chars=20, chunk_target_chars=150, chunk_max_chars=300,
     )  # fmt: skip
-    job = Job.of(given)
+    job = ReaderJob.of(given)
     ours, theirs = (Folder(tmp_path / name, name == "ours", monkeypatch) for name in ("ours", "b"))
     passed = 0
     for _ in range(6):

@@ -28,7 +28,7 @@ from pairmill.run.claims import Claims
 from pairmill.simulator.content import draft_pairs
 from pairmill.simulator.rng import Rng
 from pairmill.simulator.schema import Filling, fill
-from pairmill.store.claims import ClaimStore
+from pairmill.store.claim_store import ClaimStore
 
 if TYPE_CHECKING:
     from pairmill.recipes.recipe import Recipe

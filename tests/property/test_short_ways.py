@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from pairmill.chunking import blocks, clean, document_filters, page_parts, repeats, shared_lines
 from pairmill.chunking.chunk import split
+from pairmill.chunking.chunk_batches import pack, unpack
 from pairmill.chunking.intake_file import IntakeFile
-from pairmill.chunking.portions import pack, unpack
 from pairmill.chunking.shared_lines import KeyCounts
 from pairmill.quality.text import words
 from pairmill.quality.word_lists import ENGLISH

@@ -120,7 +120,7 @@ def test_verdicts_and_what_the_canary_sees_are_the_references(
             reply = judge(
                 CheckJob(ChunkText("c", text, [heading], language), checks, texts), comparer
             )
-            found += [reply.verdicts, reply.sighting]
+            found += [reply.verdicts, reply.canary_input]
         return found
 
     fast = verdicts()

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from tests.support import virtual_time
 
 from pairmill.errors import Kind
-from pairmill.llm.estimate import Forecast
 from pairmill.llm.limits.gate import Charge, Gate, Limits
 from pairmill.llm.limits.headers import read_hint, retry_after_s
 from pairmill.llm.limits.quota import Cost
+from pairmill.llm.token_estimate import Forecast
 from pairmill.records import Usage
 from pairmill.simulator.dialects import limit_headers, rate_limit_body, retry_after_headers
 from pairmill.simulator.quotas import Enforcer, QuotaRefusal

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pairmill.share.member import REQUESTS, MoneyNeed, ScopeNews, ShareMember, want_of
+from pairmill.share.member import REQUESTS, MoneyNeed, ScopeNews, ShareMember, wanted_share
 from pairmill.share.record import Money, decode, encode
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class SharedWorld:
             used = {REQUESTS: worker.used - worker.used_before}
             limits = {REQUESTS: self.course.rpm}
             waiting = math.ceil(worker.waiting)
-            worker.want = want_of(worker.share, waiting, used, limits, seconds)
+            worker.want = wanted_share(worker.share, waiting, used, limits, seconds)
         need = self._need(worker)
         if seconds >= 0.25:
             worker.used_before, worker.spent_before = worker.used, worker.spent

@@ -28,7 +28,7 @@ from tests.support.journals import Killed
 from tests.support.power import PowerDisk
 from tests.support.virtual_time import VirtualLoop
 
-from pairmill.chunking.portions import read_portions
+from pairmill.chunking.chunk_batches import read_batches
 from pairmill.config import load
 from pairmill.errors import (
     EXIT_DONE,
@@ -55,7 +55,7 @@ from pairmill.run import (
 )
 from pairmill.run.probing import make_question
 from pairmill.run.stop import Stop
-from pairmill.run.turns import JudgingQueue, Turns
+from pairmill.run.work_rounds import JudgingQueue, WorkRounds
 from pairmill.run.writer import Writer
 from pairmill.store.folder import RunFolder
 from pairmill.store.journal import Journal
@@ -440,18 +440,18 @@ def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float])
             (store, "SqliteLedger", watched_ledger),
             (ledger, "FOLD_AT", (5, 12)),
             (session, "Stop", lambda: start.stop),
-            (loop, "run_aside", aside),
-            (session, "run_aside", aside),
-            (recipe_context, "Turns", lambda: Turns(now=clock)),
+            (loop, "run_in_daemon_thread", aside),
+            (session, "run_in_daemon_thread", aside),
+            (recipe_context, "WorkRounds", lambda: WorkRounds(now=clock)),
             (recipe_context, "JudgingQueue", lambda judge: JudgingQueue(judge, now=clock)),
-            (author_styles, "run_aside", aside),
+            (author_styles, "run_in_daemon_thread", aside),
             (monitor, "run_sync", aside),
-            (session, "ReaderProcess", lambda job: nullcontext(read_portions(job))),
+            (session, "ReaderProcess", lambda job: nullcontext(read_batches(job))),
             (Writer, "_in_thread", inline),
             # Three slow things that nothing here rests on.
             (session, "calm_collector", nullcontext),
             (ending, "write_card", lambda *_: None),
-            (loop, "tell_shutdowns", _silent),
+            (loop, "watch_retirements", _silent),
             (connect, "load_prices", lambda _: PRICES),
         ):
             stack.enter_context(patch.object(target, name, value))

@@ -31,7 +31,7 @@ __all__ = [
 
 
 class Shape(StrEnum):
-    """How a block may be cut if it has to be."""
+    """Where a block may be cut if necessary."""
 
     PROSE = "prose"  # at sentences
     ROWS = "rows"  # a list or a table: at line ends
@@ -39,12 +39,12 @@ class Shape(StrEnum):
 
 
 class Block(NamedTuple):
-    """A span of text that stays whole where it can, with the headings right before it.
+    """A span of text that is kept whole if possible, with the headings right before it.
 
     Attributes:
-        start: Where it begins, its own headings included.
-        body: Where what follows the headings begins; equals ``start`` where it has none.
-        section: The headings it is under, outermost first, its own included.
+        start: Start offset, including its own headings.
+        body: Start of the text after the headings; equals ``start`` if there are none.
+        section: Headings above it and its own, outermost first.
     """
 
     start: int
@@ -70,12 +70,12 @@ def find_blocks(text: str) -> list[Block]:
     end are a block of their own. A fenced code block is one block, and no heading is seen in it.
     """
     if "\n" not in text and "#" not in text and "`" not in text and "~" not in text:
-        end = len(text.rstrip())  # one paragraph: nothing to look for
+        end = len(text.rstrip())  # one paragraph: no structure
         return [Block(0, end, 0, Shape.PROSE, ())] if end else []
     blocks: list[Block] = []
     path: list[tuple[int, str]] = []
     section: tuple[str, ...] = ()
-    first = -1  # where the run of headings before the next block begins
+    first = -1  # start of the run of headings before the next block
     end = 0
     for start, end, shape, level in _spans(text):
         if level:
@@ -112,12 +112,12 @@ def _add_plain(spans: list[_Span], text: str, start: int, end: int) -> None:
 
 
 def _add_paragraph(spans: list[_Span], text: str, start: int, end: int) -> None:
-    """Take the headings out of lines that are together; the rest is prose, or rows."""
+    """Separate headings from adjacent lines; the rest is prose or rows."""
     while start < end and text[start] == "\n":
         start += 1
     if start >= end or text[start:end].isspace():
         return
-    # A look for the line's end first: without one, the pattern tries every shorter line.
+    # Check for the line's end first: otherwise the pattern tries every shorter line.
     has_lines = text.find("\n", start, end) >= 0
     underlined = _UNDERLINED.match(text, start, end) if has_lines else None
     if underlined and underlined[1][0] not in "-*+|•>":
@@ -159,7 +159,7 @@ _ABBREVIATION = re.compile(
     r"|(?:^|[\s(\[\"'“‘.])[^\W\d_])\.$",  # noqa: RUF001
     re.IGNORECASE,
 )
-# Thai, Lao, Burmese and Khmer put spaces between phrases, and no mark at the end of a sentence.
+# Thai, Lao, Burmese and Khmer separate phrases by spaces and do not mark the end of a sentence.
 _PHRASE_END = re.compile("(?<=[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]) (?=\\S)")
 _NEW_IN_3 = re.compile(
     "[\u0965\u06d4\u17d4\u17d5\u104b\u1362\u0589\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]"
@@ -167,8 +167,8 @@ _NEW_IN_3 = re.compile(
 _CJK_MARKS = "。！？｡"  # noqa: RUF001
 _OPENING = "\"'“‘«([*_"  # noqa: RUF001
 _NEAR = 150
-_LOOK_BACK = 12  # the longest abbreviation with what is before it
-_MAX_CLUSTER = 64  # code points: beyond it a "character" is an attack, and is cut
+_LOOK_BACK = 12  # length of the longest abbreviation and the character before it
+_MAX_CLUSTER = 64  # code points; a longer "character" is an attack, and is cut
 _ZERO_WIDTH_JOINER = "\u200d"
 
 
@@ -178,7 +178,7 @@ def is_cut_anew(text: str) -> bool:
 
 
 def sentence_ends(text: str, start: int, end: int) -> Iterator[int]:
-    """Yield, in order, each offset within ``start < offset < end`` where a sentence is over."""
+    """Yield, in order, each offset within ``start < offset < end`` at which a sentence ends."""
     for match in _END.finditer(text, start, end):
         at = match.end()
         if start < at < end and _ends_sentence(text, match.start(), at):
@@ -188,7 +188,7 @@ def sentence_ends(text: str, start: int, end: int) -> Iterator[int]:
 def nearest_sentence_end(text: str, low: int, high: int, wish: int) -> int:
     """Return the sentence end within ``low..high`` that is nearest to ``wish``; -1: there is none.
 
-    It looks close by first: most sentences end within a few hundred characters.
+    It searches nearby first: most sentences end within a few hundred characters.
     """
     for radius in (_NEAR, 4 * _NEAR, high - low + 1):
         near, far = max(low - 1, wish - radius), min(high + 1, wish + radius)
@@ -204,8 +204,8 @@ def cut_span(
     """Cut ``text[start:end]`` into pieces ``(start, end)``, none of them over the maximum.
 
     ``bounds`` are the least, wished and greatest characters of a piece. Pieces are of about even
-    size; the least holds where the text offers a place for it. Only white space is between
-    pieces, and none is white space alone. Before ``body`` stand headings: cut only if need be.
+    size; the least is kept if the text has a suitable place. Only white space is between pieces,
+    and no piece is only white space. Headings before ``body`` are cut only if necessary.
     """
     least, target, most = bounds
     pieces: list[tuple[int, int]] = []
@@ -219,9 +219,9 @@ def cut_span(
 
 
 def skip_blank(text: str, start: int, end: int) -> int:
-    """Return where the next line that is not blank begins, its indentation kept.
+    """Return the start of the next non-blank line, including its indentation.
 
-    Within a line it is where the next word begins; ``end`` where nothing follows.
+    Within a line: the start of the next word; ``end`` if nothing follows.
     """
     at = start
     while at < end and text[at].isspace():
@@ -244,7 +244,7 @@ def _add(pieces: list[tuple[int, int]], text: str, start: int, end: int) -> None
 def _best(
     text: str, span: tuple[int, int, int], shape: Shape, bounds: tuple[float, float, float]
 ) -> int:
-    """Choose the cut nearest to the aim among the best kind of place that there is."""
+    """Return the cut nearest to the target among the best available kind of place."""
     start, end, body = span
     least, aim, most = bounds
     high = min(start + int(most), end - 1)
@@ -289,7 +289,7 @@ def _last_space(text: str, start: int, high: int) -> int:
 
 
 def _between_characters(text: str, start: int, at: int) -> int:
-    """Step back from ``at`` to where no mark is torn off its base and no pair is parted."""
+    """Move back from ``at`` to a place that separates no mark from its base and no pair."""
     for cut in range(at, max(start, at - _MAX_CLUSTER), -1):
         if not _joins(text[cut - 1], text[cut]) and not _parts_flag(text, start, cut):
             return cut

@@ -41,8 +41,8 @@ __all__ = [
 ]
 
 Span = tuple[int, int, tuple[str, ...], tuple[int, ...]]
-"""Where a chunk begins and ends; the headings that it is under; and of a window of several
-chunks, where each but the first begins, counted from the window's beginning."""
+"""A chunk's start and end; the headings above it; and, for a window of several chunks, the start of
+each but the first, relative to the window."""
 
 ChunkValues = tuple[
     str,
@@ -66,11 +66,11 @@ ChunkValues = tuple[
 """The fields of a `Chunk`, in their order."""
 
 
-_MOST_BEFORE = 300  # characters of what is before a chunk
+_MOST_BEFORE = 300  # characters of the text before a chunk
 
 
 class _Atom(NamedTuple):
-    """A span that packing does not cut, unless it is prose and a neighbour needs some of it."""
+    """A span that packing does not cut, unless it is prose and a neighbour needs part of it."""
 
     start: int
     end: int
@@ -89,17 +89,17 @@ _Group = list[_Atom]
 
 
 def split(document: Document, *, min_chars: int, target_chars: int, max_chars: int) -> list[Chunk]:
-    """Cut a cleaned document into chunks; see the module's text for what holds.
+    """Cut a cleaned document into chunks; the module's docstring lists the guarantees.
 
-    ``min_chars <= target_chars <= max_chars`` is expected. Title, author, URL, language and source
-    travel with each chunk; a chunk's id is the digest of its text. White space gives no chunk.
+    ``min_chars <= target_chars <= max_chars`` is expected. Each chunk has its document's title,
+    author, URL, language and source; its id is the digest of its text. White space makes no chunk.
     """
     spans = find_spans(document.text, (min_chars, target_chars, max_chars))
     return [make_chunk(document, index, span) for index, span in enumerate(spans)]
 
 
 def find_spans(text: str, bounds: tuple[int, int, int]) -> list[Span]:
-    """Say where `split` cuts; ``bounds`` are the least, wished and greatest characters."""
+    """Return the spans that `split` cuts; ``bounds`` are minimum, target and maximum characters."""
     blocks = find_blocks(text)
     if len(blocks) == 1:
         start, end, _, _, section = blocks[0]
@@ -112,7 +112,7 @@ def find_spans(text: str, bounds: tuple[int, int, int]) -> list[Span]:
 
 
 def make_chunk(document: Document, index: int, span: Span) -> Chunk:
-    """Make the chunk of one of a document's spans."""
+    """Make a chunk of one span of a document."""
     return Chunk(*chunk_values(document, index, span))
 
 
@@ -144,7 +144,7 @@ def chunk_values(document: Document, index: int, span: Span, name: str = "") -> 
 def _end_before(text: str, start: int) -> str:
     """Return the last sentences before an offset, at most 300 characters, truncated if needed.
 
-    A heading, an item or a row is a sentence too: whatever is there last.
+    A heading, a list item or a table row counts as a sentence.
     """
     low = max(0, start - _MOST_BEFORE)
     before = text[low:start]
@@ -158,10 +158,10 @@ def _end_before(text: str, start: int) -> str:
 
 
 def join_neighbours(spans: list[Span], size: int, step: int) -> list[Span]:
-    """Windows of ``size`` neighbouring spans, each ``step`` further than the one before.
+    """Return windows of ``size`` neighbouring spans, each ``step`` spans after the previous one.
 
-    The last window ends with the last span, and may overlap with the one before; of fewer spans
-    than ``size`` one window is made of them all.
+    The last window ends with the last span, and may overlap the previous one more than the others
+    do; fewer spans than ``size`` make one window.
     """
     if not spans:
         return []
@@ -193,7 +193,7 @@ def _atoms(text: str, block: Block, bounds: _Bounds) -> list[_Atom]:
 
 
 def _pack(text: str, atoms: list[_Atom], bounds: _Bounds) -> list[_Group]:
-    """Fill groups up to about the target; a heading closes a group that is long enough."""
+    """Fill groups up to about the target size; a heading closes a group that is long enough."""
     groups: list[_Group] = []
     group: _Group = []
     for atom in atoms:
@@ -214,7 +214,7 @@ def _pack(text: str, atoms: list[_Atom], bounds: _Bounds) -> list[_Group]:
 
 
 def _goes_on(size: int, whole: int, opens: bool, bounds: _Bounds) -> bool:
-    """Return whether a group of ``size`` takes the next atom, to become ``whole`` characters."""
+    """Return whether a group of ``size`` characters should grow to ``whole`` by the next atom."""
     if whole > bounds.most:
         return False
     if size < bounds.least:
@@ -223,7 +223,7 @@ def _goes_on(size: int, whole: int, opens: bool, bounds: _Bounds) -> bool:
 
 
 def _fill(text: str, start: int, atom: _Atom, bounds: _Bounds) -> tuple[list[_Atom], _Atom]:
-    """Cut sentences off a long paragraph for a group that is still too short; maybe none."""
+    """Cut sentences off a long paragraph for a group that is still too short; possibly none."""
     wish = start + bounds.target
     low = max(atom.start, start + bounds.least)
     high = min(start + bounds.most, atom.end)
@@ -250,7 +250,7 @@ def _mend(text: str, groups: list[_Group], bounds: _Bounds) -> list[_Group]:
 
 
 def _share(text: str, left: _Group, right: _Group, bounds: _Bounds) -> list[_Group]:
-    """Make one group of two where that fits, else two of more even size where a place is found."""
+    """Join two groups if they fit into one; else even out their sizes if possible."""
     start, end = left[0].start, right[-1].end
     both = [*left, *right]
     if end - start <= bounds.most:

@@ -9,24 +9,24 @@ from pairmill.chunking.document_filters import Dropped, FilterInput, judge
 from pairmill.chunking.page_parts import find_parts, is_boilerplate, without_running_heads
 from pairmill.records import Document
 from pairmill.sources.characters import plain_line, strip_hidden
-from pairmill.sources.encodings import mend
+from pairmill.sources.encodings import fix_mojibake
 from pairmill.sources.fences import fenced_ranges
 
 if TYPE_CHECKING:
     from collections import Counter
 
-__all__ = ["FOLLOWED_SINCE", "MIN_WORDS", "READING_VERSION", "Tidied", "clean", "tidy"]
+__all__ = ["FOLLOWED_SINCE", "MIN_WORDS", "READING_VERSION", "CleanText", "clean", "clean_body"]
 
 MIN_WORDS = 40
-"""A document with fewer words is no article. A CJK character counts as a word."""
+"""Minimum words of an article. A CJK character counts as a word."""
 
 READING_VERSION = 4
 """Version of reading and cleaning.
 
 A text that an earlier version read differently has this number in ``Document.since``: in a folder
-that was begun with that version its chunks count as new, and are never paid for unasked. What
-version 3 removes from texts is only removed in folders that were begun with it or
-a later one. Version 4 finds articles in pages otherwise.
+that was begun with the earlier version, its chunks count as new, and are only paid for if the user
+accepts that. What version 3 removes from texts is only removed in folders that were begun with it
+or a later one. Version 4 finds articles in web pages in a different way.
 """
 
 FOLLOWED_SINCE = 3
@@ -41,7 +41,7 @@ _LINK_LINE = re.compile(
     r"(?:[-*+•] |\d{1,4}[.)] |\[\d{1,4}\] ?)?"
     r"(?:\[[^\[\]]*\]\([^()\s]*(?: \"[^\"]*\")?\)|<?https?://\S++)[.,;|·\s]*+"
 )
-_LONG_RUN = 400  # characters without a space: no word is so long
+_LONG_RUN = 400  # characters without a space; no word is that long
 _DATA_IMAGE = re.compile(
     r"!\[[^\[\]\n]{0,300}\]\(\s*<?data:[^)\s]*+[^)\n]{0,300}\)"
     r"|<img\b[^>]{0,300}?\bsrc=[\"']?data:[^>\"'\s]*+[\"']?[^>]{0,300}>"
@@ -53,12 +53,12 @@ _DATA_RUN = re.compile(rf"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/=_-]{{{_LONG_RUN},}}"
 _FENCE = re.compile(r"[ \t]*(`{3,}(?!.*`)|~{3,})")
 
 
-class Tidied(NamedTuple):
+class CleanText(NamedTuple):
     """A clean text.
 
     Attributes:
-        link_chars: How many of its characters are in lines that are only links.
-        since: The first version of reading with this result.
+        link_chars: Number of characters in lines that consist of links.
+        since: First version of reading with this result.
     """
 
     text: str
@@ -74,18 +74,18 @@ def clean(
 ) -> Document | Dropped:
     """Return the document with a clean text and title, or why it is not usable.
 
-    Title, author, URL and language are made one printable line each. The id stays.
+    Title, author, URL and language become one printable line each. The id is kept.
 
     Args:
-        document: As it was read.
-        min_words: Texts with fewer are not articles.
+        document: The document as read.
+        min_words: Minimum words of an article.
         reading: The version of reading with which the run folder was begun.
         removed: Kind of removed text to number of characters; added to.
     """
-    text, link_chars, since = tidy(document.text, reading, removed)
+    text, link_chars, since = clean_body(document.text, reading, removed)
     title = document.title
     if title and reading >= _PARTS_SINCE:
-        title = mend(title)
+        title = fix_mojibake(title)
     dropped = judge(FilterInput(text, link_chars, min_words), reading)
     if dropped:
         return dropped
@@ -94,7 +94,9 @@ def clean(
         text,
         document.source,
         _line(
-            mend(document.title) if document.title and reading >= _PARTS_SINCE else document.title
+            fix_mojibake(document.title)
+            if document.title and reading >= _PARTS_SINCE
+            else document.title
         ),
         _line(document.author),
         _line(document.url, 2000),
@@ -106,7 +108,9 @@ def clean(
     )
 
 
-def tidy(text: str, reading: int = READING_VERSION, removed: Counter[str] | None = None) -> Tidied:
+def clean_body(
+    text: str, reading: int = READING_VERSION, removed: Counter[str] | None = None
+) -> CleanText:
     """Return the clean text.
 
     Hidden characters, trailing spaces, embedded files, boilerplate lines, and blank lines beyond
@@ -147,14 +151,14 @@ def tidy(text: str, reading: int = READING_VERSION, removed: Counter[str] | None
         blank = 0
         after_boilerplate = False
         kept.append(line)
-    return Tidied("\n".join(kept).rstrip(), link_chars, since)
+    return CleanText("\n".join(kept).rstrip(), link_chars, since)
 
 
 def _without_foreign(
     text: str, removed: Counter[str] | None, *, goes_further: bool
 ) -> tuple[str, int]:
-    """Take out what is no line of the text: heads of pages, hidden characters, embedded files."""
-    if goes_further and (mended := mend(text)) != text:
+    """Remove what is not part of the text: running heads, hidden characters, embedded files."""
+    if goes_further and (mended := fix_mojibake(text)) != text:
         _add(removed, "mojibake", len(text) - len(mended))
         text = mended
     if goes_further and "\f" in text:
@@ -174,7 +178,7 @@ def _add(removed: Counter[str] | None, kind: str, chars: int) -> None:
 
 
 def _lines_of(ranges: list[tuple[int, int]], lines: list[str]) -> frozenset[int]:
-    """Return the numbers of the lines that ranges of characters touch."""
+    """Return the numbers of the lines that character ranges overlap."""
     found: set[int] = set()
     at = offset = 0
     for start, end in ranges:
@@ -189,7 +193,7 @@ def _lines_of(ranges: list[tuple[int, int]], lines: list[str]) -> frozenset[int]
 
 
 def _simply_fenced(lines: list[str]) -> frozenset[int]:
-    """Return the lines in fences as reading of version 1 saw them."""
+    """Return the lines in fenced code as reading of version 1 determined them."""
     found: set[int] = set()
     fence = ""
     for at, raw in enumerate(lines):

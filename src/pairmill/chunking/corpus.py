@@ -1,10 +1,10 @@
 """Analysis of many documents together: shared lines, and repeated texts.
 
 Documents pass through a window: the first `_WINDOW` of them (or `_WINDOW_CHARS`) are held until all
-were seen, later ones until as many more were. So a corpus of that size is decided on as a whole,
+were read, later ones until as many more were. So a corpus of that size is decided as a whole,
 and which of several copies is kept depends only on their content: the longest, then the one with
-most metadata, then the one with the lowest digest. In a larger corpus the window
-decides first; after it, the copy that is read first is kept.
+most metadata, then the one with the lowest digest. In a larger corpus that holds within the window;
+after it, the copy that is read first is kept.
 
 Decisions are kept in the run folder (`intake_file`), so that a later start, with more input or in
 another order, makes the same decisions about known texts.
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Corpus", "PreparedDocument"]
 
 _WINDOW = 1024  # documents
-_LEAST_WINDOW = 100  # for a trial of a few chunks, which should not wait for long
+_LEAST_WINDOW = 100  # for a trial of a few chunks, which should start soon
 _WINDOW_CHARS = 2**24  # of their texts together
 _COMMIT_EVERY = 256  # documents
 
@@ -50,15 +50,15 @@ class PreparedDocument:
     """A document on its way to its chunks.
 
     Attributes:
-        raw: As it was read.
-        document: As it is used.
+        raw: The document as read.
+        document: The document as used.
         removed: Kind of text removed by cleaning to number of characters.
         lines: Lines that were removed because documents of the site share them.
         counted: Its lines in the counts of shared lines.
         spans: Its chunks' offsets; after comparison, without repeated ones.
         ids: Ids of these chunks, after comparison.
         name: Digest of the document's text, if needed.
-        number: Its place among those that were read, if that is recorded.
+        number: Its position among the documents read, if that is recorded.
     """
 
     raw: Document
@@ -73,16 +73,16 @@ class PreparedDocument:
 
 
 class Finish(Protocol):
-    """Decides on a document that is otherwise clean, and cuts it."""
+    """Decides whether a clean document is used, and splits it."""
 
     def __call__(
         self, cleaned: Document, *, has_lost: bool
     ) -> tuple[Document, list[Span]] | Dropped:
-        """Say where its units are, or why there are none; ``has_lost``: it has lost lines."""
+        """Return its units' spans, or why there are none; ``has_lost``: lines were removed."""
 
 
 class Corpus:
-    """Takes cleaned documents, and returns them without what they share with others."""
+    """Takes cleaned documents, and returns them without the parts that they share with others."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Corpus:
         limit: int | None = None,
         recorder: Recorder | None = None,
     ) -> None:
-        """Continue from what a run folder remembers.
+        """Continue from the state in a run folder.
 
         Args:
             file: The folder's.
@@ -106,7 +106,7 @@ class Corpus:
             duplicates: ``off``, ``exact`` or ``near``.
             least: Minimum similarity of near duplicates.
             limit: Maximum number of chunks; if low, the window is smaller.
-            recorder: Records what is decided, and knows where this start begins to read.
+            recorder: Records decisions, and knows where this start begins to read.
         """
         self._file = file
         self._watch = watch
@@ -160,7 +160,7 @@ class Corpus:
         return self._lines.state() if self._lines is not None else b""
 
     def _write_stretch(self) -> None:
-        """Write the stretch that is complete, with all that was decided in it, at once."""
+        """Write the complete stretch and all its decisions in one transaction."""
         assert self._recorder is not None  # noqa: S101
         for index in filter(None, (self._chunks, self._documents)):
             index.flush()
@@ -240,7 +240,7 @@ class Corpus:
         return True
 
     def _find_repeats(self, ready: list[PreparedDocument]) -> dict[int, list[tuple[Span, Repeat]]]:
-        """Take the spans that repeat others out of documents: position to these spans."""
+        """Remove repeated spans from documents; return the document's position to these spans."""
         order = [*range(len(ready))]
         if len(ready) > 1:
             order.sort(key=lambda at: _preference(ready[at].document))
@@ -289,7 +289,7 @@ class Corpus:
         return found
 
     def _tell(self, one: PreparedDocument, gone: list[tuple[Span, Repeat]]) -> None:
-        """Report the chunks of a document that repeat others; all of them: the document."""
+        """Report the repeated chunks of a document; if all are repeated, report the document."""
         is_exact = all(repeat.similarity == 1.0 for _, repeat in gone)
         chars = sum(span[1] - span[0] for span, _ in gone)
         of = gone[0][1]

@@ -1,7 +1,7 @@
 """Reasons why a clean text is not an article: one table of filters, each a pure function.
 
-A filter drops only what certainly cannot be written about. Whatever could be an article passes, and
-what does not is named with its reason, in `skipped.jsonl` and by `inspect`.
+A filter drops only texts that are certainly unusable. Whatever could be an article passes, and
+everything else is listed with its reason, in `skipped.jsonl` and by `inspect`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _ERROR = re.compile(
     r"|\W*index of /",
     re.IGNORECASE,
 )
-_LEAST_LOOKED_AT = 600  # characters: of a shorter text little can be said
+_LEAST_LOOKED_AT = 600  # characters; a shorter text is too little to judge
 _SAMPLE = 8_000
 _MOST_REPLACED = 0.01  # of the characters: U+FFFD
 _LEAST_LETTERS = 0.15  # of the characters other than white space
@@ -59,7 +59,7 @@ _LEAST_WORDS_LOOKED_AT = 60
 _LONG_WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]{4,}(?![A-Za-z])")
 _NO_VOWEL = re.compile(
     r"(?<![A-Za-z])[b-df-hj-np-tv-xzB-DF-HJ-NP-TV-XZ]{4,}(?![A-Za-z])"
-)  # of the long words, those without one
+)  # share of the long words without a vowel
 # Of ASCII: consonants as "c", vowels as "v", spaces; all else is left out.
 _SHAPES = bytes(
     ord("v" if chr(code) in "aeiouyAEIOUY" else "c" if chr(code) in ascii_letters else " ")
@@ -68,12 +68,12 @@ _SHAPES = bytes(
 _NO_SHAPE = bytes({*range(256)} - {*ascii_letters.encode(), ord(" ")})
 _STEP = 500  # characters
 _LEAST_REPEATING = 20_000  # characters
-_LEAST_PACKED = 0.02  # of its size that a text packs to; prose packs to 0.4, tables to 0.1
+_LEAST_PACKED = 0.02  # compressed size to size; prose compresses to 0.4, tables to 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Why a document has no usable text: a few stable words, and what was seen."""
+    """Why a document has no usable text: a few stable words, and the evidence."""
 
     reason: str
     detail: str = ""
@@ -83,8 +83,8 @@ class FilterInput(NamedTuple):
     """Input of a filter.
 
     Attributes:
-        link_chars: How many characters of the text are in lines that are only links.
-        min_words: Fewer are too few.
+        link_chars: Number of characters in lines that consist of links.
+        min_words: Minimum number of words.
     """
 
     text: str
@@ -99,7 +99,7 @@ class DocumentFilter(NamedTuple):
         reason: A few stable words, for counting.
         since: First version of reading that applies it.
         until: First version of reading that no longer applies it.
-        look: Returns what was found; empty: the filter does not apply.
+        look: Returns the evidence; empty if the filter does not apply.
     """
 
     reason: str
@@ -109,7 +109,7 @@ class DocumentFilter(NamedTuple):
 
 
 def judge(judged: FilterInput, reading: int) -> Dropped | None:
-    """Return the first reason to drop a text; None: it is an article, for all we know."""
+    """Return the first reason to drop a text; None if there is none."""
     for filter_ in FILTERS:
         if filter_.since <= reading < filter_.until and (detail := filter_.look(judged)):
             return Dropped(filter_.reason, "" if detail == filter_.reason else detail)
@@ -162,11 +162,11 @@ def _gibberish(judged: FilterInput) -> str:
     if replaced > _MOST_REPLACED * len(sample):
         return f"{100 * replaced // len(sample)} % of its characters could not be read"
     odd = _odd_words(sample)
-    return "" if odd and fenced_ranges(sample) else odd  # code is judged by nobody
+    return "" if odd and fenced_ranges(sample) else odd  # code is not judged
 
 
 def _odd_words(sample: str) -> str:
-    """Say what is odd about words; most texts are passed by three looks at their bytes."""
+    """Return what is odd about the words; "" for most texts, after three quick tests."""
     is_ascii = sample.isascii()
     shapes = sample.encode("utf-8", "replace").translate(_SHAPES, _NO_SHAPE)
     letters = len(shapes) - shapes.count(b" ")
@@ -177,7 +177,7 @@ def _odd_words(sample: str) -> str:
     if (
         letters >= least
         and (not is_ascii or len(sample.split(None, words - 1)) == words)
-        # A word counts from as many consonants on: no text has more of them than such runs.
+        # Upper bound: a text has no more such words than runs of that many consonants.
         and shapes.count(b"cccc") <= _MOST_WITHOUT_VOWEL * _LEAST_WORDS_LOOKED_AT
     ):
         return ""
@@ -199,9 +199,9 @@ def _odd_words_counted(sample: str) -> str:
 
 
 def _count_letters(sample: str, enough: float) -> int:
-    """Count letters of any script; where there are enough, maybe only so many of them."""
+    """Count letters of any script, up to the number that is needed."""
     found = 0
-    for at in range(0, len(sample), _STEP):  # one letter after another, which takes its time
+    for at in range(0, len(sample), _STEP):  # slow: letter by letter
         found += sum(map(str.isalpha, sample[at : at + _STEP]))
         if found >= enough:
             break
@@ -232,9 +232,9 @@ settings, and are checked where its documents are admitted."""
 
 
 def _words_up_to_enough(text: str, enough: int) -> int:
-    """Count words, but no more than are asked for. Most texts show at once that they have them."""
+    """Count words, up to the number that is needed. Most texts are quickly seen to have enough."""
     start = text[: 12 * enough].encode("utf-8", "replace").translate(_LETTERS, _NOT_ASCII)
-    if start.count(b"a ") >= enough:  # ends of words, and never more than there are
+    if start.count(b"a ") >= enough:  # ends of words: a lower bound
         return enough
     return sum(1 for _ in islice(_WORD.finditer(text), enough))
 

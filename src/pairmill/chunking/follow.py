@@ -5,7 +5,7 @@ line; any other file is read as a whole once it is new or changed and has not be
 second. Standard input, one record a line, is kept in the run folder first
 (``.run/stdin/``), so that nothing read from a pipe is lost with this process.
 
-Between two polls, and periodically within one, a `Pause` releases everything that was read so far,
+Between two polls, and periodically during one, a `Pause` releases everything that was read so far,
 and names the mark that covers it; see `pairmill.chunking.follow_state`.
 """
 
@@ -27,7 +27,7 @@ from pairmill.records import ArticleVersion, Document, digest
 from pairmill.sources.base import Deferred
 from pairmill.sources.characters import plain_line
 from pairmill.sources.files import STANDARD_INPUT, FoundFile, find_files
-from pairmill.sources.lines import JSON_LINES, is_one_value
+from pairmill.sources.json_files import JSON_LINES, is_one_value
 from pairmill.sources.notes import Note
 from pairmill.sources.remote import is_remote
 from pairmill.sources.streams import BLOCK_BYTES, PACKED_ENDINGS, Piped, open_regular
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from pairmill.chunking.follow_state import FollowState
-    from pairmill.chunking.job import Job
+    from pairmill.chunking.reader_job import ReaderJob
     from pairmill.config import Settings
     from pairmill.sources.base import Documents
     from pairmill.sources.notes import Watch
@@ -51,19 +51,19 @@ BEAT = -1
 """Mark of a pause without anything new: it only shows that reading continues."""
 
 _QUIET_S = 1.0  # without changes, before a file is read as a whole
-_TAIL_S = 5.0  # after which a last line without a line end is taken, if it is a record
+_TAIL_S = 5.0  # then a last line without a line end is used, if it is a record
 _PIPE_S = 2.0  # minimum silence of an open pipe
-_STRETCH_BYTES = 2**22  # of a growing file between two chances to pause
+_STRETCH_BYTES = 2**22  # bytes of a growing file between two opportunities to pause
 _PAUSE_DOCUMENTS = 512
 _PAUSE_S = 1.0
 _SEAL_BYTES = 4096  # at the beginning of what was read, and at its end
-_SCAN_SHARE = 5.0  # a look that takes long is not followed by the next at once
-_SPOOL_BYTES = 2**24  # of one file of what standard input gave
-_MOST_SPOOLED_BYTES = 2**28  # then the writer waits
+_SCAN_SHARE = 5.0  # a slow poll is not followed by the next one at once
+_SPOOL_BYTES = 2**24  # bytes per file of stored standard input
+_MOST_SPOOLED_BYTES = 2**28  # unread bytes, from which the writer waits
 
 
 class Pause(NamedTuple):
-    """Marks a place among documents at which everything read so far is passed on.
+    """A place among documents at which everything read so far is passed on.
 
     Attributes:
         mark: The mark that covers it; 0: none, `BEAT`: nothing was read.
@@ -110,11 +110,11 @@ def check_follow(settings: Settings) -> None:
 
 
 class Follower:
-    """Reads what is new in the inputs of a job, until there has been nothing for long enough."""
+    """Reads new data in the inputs of a job, until none has come for long enough."""
 
     def __init__(
         self,
-        job: Job,
+        job: ReaderJob,
         formats: Formats,
         state: FollowState,
         read_whole: Callable[[FoundFile, Watch], Documents],
@@ -186,7 +186,7 @@ class Follower:
             self._wake.clear()
 
     def _find(self) -> Iterator[FoundFile | Note]:
-        """Yield the files that there are now, and notes of those that are none."""
+        """Yield the present files, and notes on inputs that are not files."""
         notes: list[Note] = []
         paths = tuple(given for given in self._job.inputs if given != STANDARD_INPUT)
         if self._spool is not None:
@@ -207,7 +207,7 @@ class Follower:
         try:
             about = path.stat()
         except OSError:
-            return  # it is gone, or comes back
+            return  # it is gone, or will come back
         key = os.fsencode(path)
         known = self._positions.get(key) or self._state.position(key)
         if self._grows(path) and (known is None or not known.stamp):
@@ -219,7 +219,7 @@ class Follower:
         yield from self._whole(found, key, known, about)
 
     def _once(self, note: Note) -> Iterator[Note]:
-        """Tell of what cannot be read, but only once."""
+        """Report what cannot be read, once."""
         key = b"\0" + os.fsencode(note.source)
         if self._positions.get(key) or self._state.position(key):
             return
@@ -271,7 +271,7 @@ class Follower:
     def _versioned(
         self, item: Document | Deferred, reading: int, of_file: str
     ) -> Document | Deferred:
-        """Return a document with the name of the article that it is a version of."""
+        """Return a document with the identity of the article that it is a version of."""
         if isinstance(item, Deferred):
             make = item.make
 
@@ -374,7 +374,7 @@ class Follower:
 
 
 class _Stretch:
-    """Some bytes in the middle of a file, as a stream."""
+    """A stream of some bytes in the middle of a file."""
 
     def __init__(self, file: BinaryIO, start: int, end: int) -> None:
         self._file = file
@@ -389,7 +389,7 @@ class _Stretch:
 
 
 class _Spool:
-    """What standard input gave, in files of whole lines that are read like any that grow."""
+    """Data from standard input, in files of whole lines that are read like growing files."""
 
     def __init__(self, place: Path, stdin: Stream | None, wake: threading.Event) -> None:
         self._place = place
@@ -500,7 +500,7 @@ def _count_lines(file: BinaryIO, start: int, end: int) -> int:
 
 
 def _end_line(path: Path) -> None:
-    """End a last line that was torn with the process that wrote it: it is reported as broken."""
+    """End a last line that was cut off when its writer died; it is then reported as broken."""
     with suppress(OSError), path.open("r+b") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))

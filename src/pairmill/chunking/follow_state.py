@@ -62,7 +62,7 @@ _REPEATED_CHUNKS, _REPEATED_CHARS = "repeated chunks", "repeated chars"
 
 
 class FilePosition(NamedTuple):
-    """How far a file was read.
+    """Position up to which a file was read.
 
     Attributes:
         stamp: Identifies its state if it is read as a whole: size, time and inode.
@@ -81,11 +81,11 @@ class FollowState:
     """Memory of a followed input. Use it in ``with``, in one process at a time."""
 
     def __init__(self, folder: Path) -> None:
-        """Open that of a run folder, and continue from what its last start settled.
+        """Open the memory of a run folder, and continue from the mark that its last start settled.
 
         Raises:
             InputError: It is damaged.
-            StoppedError: The disk refuses.
+            StoppedError: The disk fails.
             StorageError: Likewise.
         """
         state = folder / ".run"
@@ -130,7 +130,7 @@ class FollowState:
     # Files
 
     def position(self, path: bytes) -> FilePosition | None:
-        """Return how far a file was read; None: never."""
+        """Return the position up to which a file was read; None if it never was."""
         row = self._one(
             "SELECT stamp, offset, lines, seal FROM pending WHERE path = ?"
             " ORDER BY mark DESC LIMIT 1",
@@ -149,7 +149,7 @@ class FollowState:
         return bool(row and row[0] == stamp)
 
     def again_until(self, path: bytes) -> int:
-        """Return the end of the part of a growing file that was read before; 0: none was."""
+        """Return the end of the part of a growing file that was read before; 0 if none was."""
         row = self._one("SELECT offset FROM again WHERE path = ?", path)
         return int(str(row[0])) if row else 0
 
@@ -168,8 +168,8 @@ class FollowState:
         """Record chunks of a version of an article.
 
         Args:
-            version: Of the article; where it is not ``is_whole``, more chunks may follow, and
-                `sweep` ends it.
+            version: Version of the article; if it is not ``is_whole``, more chunks may follow,
+                until `sweep`.
             chunks: Their ids.
         """
         article = bytes.fromhex(version.article)
@@ -187,7 +187,7 @@ class FollowState:
             self._sweep(version)
 
     def sweep(self, version: ArticleVersion) -> None:
-        """Let go, at the next commit, of what earlier versions of an article held besides."""
+        """Supersede, at the next commit, chunks that only earlier versions contain."""
         self._sweeps.append(version)
 
     def _sweep(self, version: ArticleVersion) -> None:
@@ -198,7 +198,7 @@ class FollowState:
             version.reading,
         )
         if not has_any:
-            return  # it gives no chunk any more: what it gave before stays
+            return  # it no longer makes a chunk: its former chunks are kept
         while True:
             old = self._connection.execute(
                 "SELECT chunk FROM holds WHERE article = ? AND reading < ? LIMIT 1000",
@@ -247,11 +247,11 @@ class FollowState:
         """Store durably what was read up to a mark.
 
         Args:
-            mark: Higher than those before it; 0: there is none, and counts wait for the next.
-            positions: How far files were read.
+            mark: Higher than all earlier ones; 0: there is none, and counts wait for the next.
+            positions: Positions up to which files were read.
 
         Raises:
-            StorageError: The disk refuses; nothing is lost but has to be read again.
+            StorageError: The disk fails; nothing is lost, but it must be read again.
             StoppedError: Likewise.
         """
         try:

@@ -42,30 +42,30 @@ CREATE TABLE IF NOT EXISTS record_stretches(mark INTEGER PRIMARY KEY, file INTEG
   until INTEGER, chunks BLOB, notes BLOB);
 CREATE TABLE IF NOT EXISTS record_states(mark INTEGER PRIMARY KEY, state BLOB);
 """
-_CACHE_KIB = 65_536  # of near duplicates, which are looked for all over the file
+_CACHE_KIB = 65_536  # for near duplicates, which are searched in the whole file
 _SMALL_CACHE_KIB = 1_024  # rows are added in order, some hundreds at a time: more gains nothing
 
 
 def database_fault(path: Path, error: sqlite3.Error, advice: str) -> PairmillError:
-    """Return the error for a database beside a run that fails, without which the run can go on.
+    """Return the error for a failed database that the run could continue without.
 
     Args:
         path: The database.
-        error: What SQLite says.
-        advice: What it holds, and what deleting it means: the rest of a sentence on it.
+        error: SQLite's error.
+        advice: What it contains, and what deleting it means, as the end of a sentence.
     """
-    if isinstance(error, sqlite3.OperationalError):  # the disk, or somebody else, refuses
+    if isinstance(error, sqlite3.OperationalError):  # the disk fails, or another process holds it
         return StoppedError(f"{path}: {error}")
     return InputError(f"{path}: {error}; it {advice}")
 
 
 class IntakeFile:
-    """An SQLite file, or two of them seen as one. Use it in ``with``."""
+    """An SQLite file, or two of them combined. Use it in ``with``."""
 
     def __init__(self, path: Path, *, is_own: bool, is_searched: bool = True) -> None:
-        """Open a run folder's file to go on with it (``is_own``), or to look at it only.
+        """Open a run folder's file to continue it (``is_own``), or read-only.
 
-        ``is_searched``: near duplicates are looked for.
+        ``is_searched``: near duplicates are searched.
 
         Raises:
             InputError: It is damaged.
@@ -79,7 +79,7 @@ class IntakeFile:
                 str(path.absolute()) if is_own else "",  # a relative name may look like a URI
                 isolation_level=None,
                 check_same_thread=False,
-                uri=not is_own,  # so that the other one can be attached read-only
+                uri=not is_own,  # so that the other file can be attached read-only
             )
             self._prepare(path, is_own=is_own, is_searched=is_searched)
         except sqlite3.Error as error:
@@ -99,14 +99,14 @@ class IntakeFile:
         if is_own:
             self._connection.executescript(_RECORD)
         if not is_own and path.exists():
-            with suppress(sqlite3.Error):  # of a folder that was begun without it
+            with suppress(sqlite3.Error):  # the folder was begun without it
                 run("ATTACH ? AS base", (f"{path.absolute().as_uri()}?mode=ro",))
                 run("SELECT 1 FROM base.cleaned LIMIT 1").fetchall()
                 self._is_overlay = True
         run("BEGIN")
 
     def run(self, statement: str, *values: Any) -> int:
-        """Change something; return how many rows were changed.
+        """Execute a change; return the number of changed rows.
 
         Raises:
             InputError: The file is damaged.
@@ -118,14 +118,14 @@ class IntakeFile:
             raise self._fault(error) from None
 
     def run_many(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
-        """Change something for each of some rows; see `run`."""
+        """Execute a change for each of some rows; see `run`."""
         try:
             self._connection.executemany(statement, rows)
         except sqlite3.Error as error:
             raise self._fault(error) from None
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Return what a query finds; ``@name`` stands for a table with what was there before.
+        """Return the rows of a query; ``@name`` is a table together with its earlier contents.
 
         Raises:
             InputError: The file is damaged.
@@ -139,14 +139,14 @@ class IntakeFile:
             raise self._fault(error) from None
 
     def each(self, query: str) -> Iterator[tuple[Any, ...]]:
-        """Yield what a query finds, in bounded memory; see `rows`."""
+        """Yield the rows of a query, in bounded memory; see `rows`."""
         try:
             yield from self._connection.execute(query)
         except sqlite3.Error as error:
             raise self._fault(error) from None
 
     def commit(self) -> None:
-        """Make durable what was decided.
+        """Make all decisions durable.
 
         Raises:
             StoppedError: The disk refuses.

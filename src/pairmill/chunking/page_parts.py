@@ -1,10 +1,10 @@
 """Non-article parts of pages and papers: notices, related links, references, contents, heads.
 
-Of what newsletter, blog and consent software adds, only whole lines are removed, exactly as that
-software writes them: a sentence that contains such a word stays.
+Text added by newsletter, blog and consent software is removed only as whole lines, exactly as that
+software writes them: a sentence that contains such a word is kept.
 
 Each other part is recognised by its heading and by its contents; one sign alone is never enough for
-more than a line. Fenced and indented code is never looked at.
+more than a line. Fenced and indented code is never examined.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PHRASES = _phrases(
     | discussion about this post | #### discussion about this post
     | this site requires javascript to run correctly. please turn on javascript or"""
 )
-# Words of share boxes and footers that an article may use as well: only right after one of those.
+# Words of share boxes and footers that articles use too: only right after another such line.
 _COMPANIONS = _phrases(
     """facebook | twitter | linkedin | email | note | notes | other | more | top | latest | new
     | comments | discussions | previous | next | write | follow | listen | · | —"""
@@ -56,7 +56,7 @@ def is_boilerplate(line: str, after_boilerplate: bool) -> bool:
     """
     if line.startswith(("    ", "\t")):  # indented code
         return False
-    if "]" in line and "](" in line:  # one character is found faster than two
+    if "]" in line and "](" in line:  # a search for one character is faster than for two
         link = _LINK_ALONE.fullmatch(line.strip())
         return link is not None and link[1].strip().casefold() in _PHRASES
     if len(line) > _MAX_CHARS:
@@ -121,13 +121,13 @@ _LEAST_ITEMS = 2
 _LEAST_REFERENCES = 3
 _LEAST_ENTRIES = 4
 _LONGEST_TITLE = 160
-_MOST = 0.7  # of a list's lines must look like what it is taken for
+_MOST = 0.7  # minimum share of a list's lines that must match
 
 
 class _Notice(NamedTuple):
     kind: str
     pattern: re.Pattern[str]
-    at_edge: bool = False  # counts only near the top or the end, else with `_CONSENT` beside it
+    at_edge: bool = False  # counts only near the top or the end, or together with `_CONSENT`
 
 
 def _notice(kind: str, *patterns: str, at_edge: bool = False) -> _Notice:
@@ -211,27 +211,28 @@ _CONSENT = re.compile(
 _LONGEST_NOTICE = 400
 _EDGE_LINES = 8
 _MARKS = " \t*_>|·•-"
-# First letters of all patterns above but of two names and a number, and of the one that begins with
-# anything; `tests/property/test_short_ways.py` holds it.
+# First letters of all patterns above, except two names, a number, and the pattern that begins with
+# anything; `tests/property/test_short_ways.py` checks it.
 _STARTS = """
     thi tha our we_ by_ die uns wir ce_ not nou est uti usa que il_ sub sus sig sha joi ent typ
     get abo jet ins alr art auf bei per par com hav ple log reg cre to_ you cli ema e-m pri twe lik
     fol fac lin red wha pin tel tum mas blu thr poc hac fli med tik cop twi
 """
 _OPENINGS = frozenset(start.replace("_", " ") for start in _STARTS.split())
-_LIKE_ASCII = re.compile("[\u017f\u212a\u0130\u0131]")  # that patterns take for s, k and i
+# characters that patterns match as s, k and i
+_LIKE_ASCII = re.compile("[\u017f\u212a\u0130\u0131]")
 _SUPPORTED = re.compile("reader-supported", re.IGNORECASE)
 
 
 def find_parts(lines: Sequence[str], code: Collection[int]) -> dict[int, str]:
-    """Return the numbers of the lines that pages add, with what each is.
+    """Return the numbers of the lines that pages add, with the kind of each.
 
     Args:
-        lines: Of a text.
-        code: Numbers of those that are in fenced code.
+        lines: Lines of a text.
+        code: Numbers of those in fenced code.
     """
     plain: list[int] = []
-    notices: list[int] = []  # places in it where one may be
+    notices: list[int] = []  # places in it where such a line may be
     lists: list[int] = []
     for at, line in enumerate(lines):
         if at in code or not line or (line[0] in " \t" and line.startswith(("    ", "\t"))):
@@ -284,7 +285,7 @@ def _find_notices(
 
 def _may_be_notice(line: str) -> bool:
     """Return whether a line begins like a notice; much faster than the full search."""
-    if "#" in line or "](" in line:  # what is at the beginning may go
+    if "#" in line or "](" in line:  # text at the beginning may be removed
         return True
     start = line.lstrip(_MARKS)[:3].lower()
     if start in _OPENINGS or start[:2] == "vk" or start[:1] == "x" or start[:1].isdigit():
@@ -307,7 +308,7 @@ def _find_lists(
 
 
 def _list_at(lines: Sequence[str], plain: list[int], place: int) -> tuple[str, int]:
-    """Return what begins at a place, and where it ends; nothing if it ends where it begins."""
+    """Return the kind and the end of the part that begins at a place; empty if none does."""
     line = lines[plain[place]]
     label = _label(line)
     if label in _REFERENCES:
@@ -357,7 +358,7 @@ def _label(line: str) -> str:
 
 
 def _items_end(lines: Sequence[str], plain: list[int], place: int) -> int:
-    """Return where a list that begins at a place ends."""
+    """Return the end of a list that begins at a place."""
     while place < len(plain) and (
         _ITEM.match(lines[plain[place]]) or _LINK.fullmatch(lines[plain[place]].strip())
     ):
@@ -384,7 +385,7 @@ def _folded(title: str) -> str:
 
 
 def _are_contents(lines: Sequence[str], numbers: list[int], titles: set[str]) -> bool:
-    """Return whether a list names places in its own text: by links, leaders or headings."""
+    """Return whether a list refers to places in its own text: by links, leaders or headings."""
     hits = 0
     for at in numbers:
         item = _MARKER.sub("", lines[at], count=1).strip()
@@ -421,14 +422,15 @@ _OUTER_NUMBER = re.compile(r"^\d+\b|\b\d+$")
 _LEAST_PAGES = 4
 _EDGE_OF_PAGE = 3
 _LONGEST_HEAD = 120
-_PAGES_WITH = 0.4  # of the pages must have a line, for it to be a head: odd and even ones differ
+# minimum share of pages with a line for it to be a head: odd and even pages differ
+_PAGES_WITH = 0.4
 
 
 def without_running_heads(text: str) -> tuple[str, int]:
-    r"""Take heads, feet and page numbers out of a text whose pages are parted by form feeds.
+    r"""Remove heads, feet and page numbers from a text with form feeds between its pages.
 
     Returns:
-        The text, with its pages joined by lines, and how many characters went.
+        The text, with its pages joined by line ends, and the number of removed characters.
     """
     pages = [page.split("\n") for page in text.split("\f")]
     full = [page for page in pages if any(line.strip() for line in page)]

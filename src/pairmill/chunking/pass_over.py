@@ -1,7 +1,7 @@
-"""What a later start may pass over: the stretches of a record whose input is unchanged.
+"""Decides what a later start may skip: the stretches of a record whose input is unchanged.
 
-See `pairmill.chunking.read_record`. This is the side of the process that knows which units are
-finished: it looks at the record before it starts the one that reads.
+See `pairmill.chunking.read_record`. This runs in the process that knows which units are finished,
+before it starts the reading process.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from pairmill.chunking.job import Job
+    from pairmill.chunking.reader_job import ReaderJob
 
 __all__ = ["Stretch", "pass_over", "recording"]
 
 _ACROSS_SINCE = 3  # version of reading, see `pairmill.chunking.reader`
 _ID_BYTES = 16
-_PORTION = 512  # chunks that are asked about at a time
-_READERS = ("charset-normalizer", "lxml")  # what records with pages in them are read by
+_BATCH = 512  # chunks per query
+_READERS = ("charset-normalizer", "lxml")  # modules that records with pages in them need
 _NOT_OF_READING = {
     "paths": (), "folder": b"", "page_processes": 0, "keeps_memory": False, "begun_with": 0,
     "record_key": "", "begins_at": ResumePoint(), "hash_seed": 0,
@@ -55,9 +55,9 @@ class Stretch(NamedTuple):
     """A stretch of the input that is not read again.
 
     Attributes:
-        documents: How many were read in it.
-        chunks: How many chunks it gave.
-        packed_notes: What was reported of it, for `notes`.
+        documents: Number of documents read in it.
+        chunks: Number of chunks it made.
+        packed_notes: Notes on it, encoded; see `notes`.
     """
 
     documents: int
@@ -66,7 +66,7 @@ class Stretch(NamedTuple):
 
     @property
     def notes(self) -> list[Note]:
-        """Return what was reported of it."""
+        """Return the notes on it."""
         return msgspec.msgpack.decode(self.packed_notes, type=list[Note])
 
 
@@ -88,11 +88,11 @@ class _Seal(NamedTuple):
     digest: bytes
 
 
-def recording(job: Job, version: str) -> Job:
-    """Return a run's job, made to record what is read, if that can be recorded.
+def recording(job: ReaderJob, version: str) -> ReaderJob:
+    """Return a run's job, changed to record what is read, if that is possible.
 
-    It cannot where reading depends on more than the files and the settings (a user's own formats
-    and splitters, standard input, what lies elsewhere), or where a start does not read all of it.
+    It is not if reading depends on more than the files and the settings (a user's own formats and
+    splitters, standard input, remote files), or if a start does not read everything.
     ``version``: pairmill's.
     """
     can = (
@@ -110,12 +110,14 @@ def recording(job: Job, version: str) -> Job:
     return replace(job, record_key=_key_of(job, version), hash_seed=secrets.randbelow(2**32))
 
 
-def pass_over(job: Job, are_finished: Callable[[Sequence[str]], bool]) -> tuple[Job, list[Stretch]]:
-    """Return a job that begins behind what is finished, and what it passes over.
+def pass_over(
+    job: ReaderJob, are_finished: Callable[[Sequence[str]], bool]
+) -> tuple[ReaderJob, list[Stretch]]:
+    """Return a job that begins after the finished stretches, and the skipped part.
 
     Args:
-        job: One that records, see `recording`; another one is returned as it is.
-        are_finished: Whether the units of all these chunks are.
+        job: A job that records, see `recording`; any other is returned unchanged.
+        are_finished: Returns whether the units of all these chunks are finished.
     """
     if not job.record_key or not job.memory.exists():
         return job, []
@@ -123,12 +125,12 @@ def pass_over(job: Job, are_finished: Callable[[Sequence[str]], bool]) -> tuple[
         address = f"{job.memory.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(address, uri=True)) as connection:
             return _pass_over(job, connection, are_finished)
-    return job, []  # it is damaged, or of an earlier version: the input is read whole
+    return job, []  # it is damaged, or of an earlier version: all of the input is read
 
 
 def _pass_over(
-    job: Job, connection: sqlite3.Connection, are_finished: Callable[[Sequence[str]], bool]
-) -> tuple[Job, list[Stretch]]:
+    job: ReaderJob, connection: sqlite3.Connection, are_finished: Callable[[Sequence[str]], bool]
+) -> tuple[ReaderJob, list[Stretch]]:
     of = dict(connection.execute("SELECT name, value FROM record_of"))
     if of.get("key") != job.record_key:
         return job, []
@@ -136,7 +138,7 @@ def _pass_over(
     before = 0
     is_unchanged = _Unchanged(job, connection)
     for one in _stretches(connection):
-        if not is_unchanged(one) or not all(map(are_finished, _portions(one.chunks))):
+        if not is_unchanged(one) or not all(map(are_finished, _batches(one.chunks))):
             break
         since.append(Stretch(one.mark - before, len(one.chunks) // _ID_BYTES, one.notes))
         before = one.mark
@@ -159,35 +161,36 @@ def _stretches(connection: sqlite3.Connection) -> Iterator[_Recorded]:
         yield _Recorded(*row)
 
 
-def _portions(chunks: bytes) -> Iterator[list[str]]:
-    size = _ID_BYTES * _PORTION
+def _batches(chunks: bytes) -> Iterator[list[str]]:
+    size = _ID_BYTES * _BATCH
     for start in range(0, len(chunks), size):
         text = chunks[start : start + size].hex()
         yield [text[at : at + 2 * _ID_BYTES] for at in range(0, len(text), 2 * _ID_BYTES)]
 
 
 class _Unchanged:
-    """Tells, stretch by stretch, whether the input is what was read for it.
+    """Checks, stretch by stretch, whether the input is the same as when it was read.
 
-    Each file and each seal is looked at once, when the first stretch that goes so far is.
+    Each file and each seal is checked once, with the first stretch that reaches it.
     """
 
-    def __init__(self, job: Job, connection: sqlite3.Connection) -> None:
+    def __init__(self, job: ReaderJob, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._notes: list[Note] = []
         self._found = enumerate(find_files(job.inputs, job.output, self._notes.append))
         self._formats = Formats(job.sources)
-        self._files: deque[_OpenFile] = deque()  # not left yet by the stretches so far, in order
+        # files that the stretches so far have not finished, in order
+        self._files: deque[_OpenFile] = deque()
         self._taken = 0
         rows = connection.execute(
             "SELECT mark, file, start, until, digest FROM record_seals ORDER BY mark, rowid"
         )
         self._sealed = map(_Seal._make, rows)
         self._next = next(self._sealed, None)
-        self._ahead: list[_Seal] = []  # of files that no stretch has come to yet
+        self._ahead: list[_Seal] = []  # notes of files that no stretch has reached yet
 
     def __call__(self, stretch: _Recorded) -> bool:
-        """Return it for a stretch, if it is true of those before it."""
+        """Return whether a stretch is unchanged, given that those before it are."""
         while self._taken <= stretch.file:
             if not self._takes_next():
                 return False
@@ -199,7 +202,7 @@ class _Unchanged:
         return True
 
     def _seals_of(self, stretch: _Recorded) -> list[_Seal]:
-        """Return the seals up to the end of a stretch that were not looked at yet."""
+        """Return the seals up to the end of a stretch that were not checked yet."""
         while self._next is not None and self._next.mark <= stretch.mark:
             self._ahead.append(self._next)
             self._next = next(self._sealed, None)
@@ -234,19 +237,19 @@ class _Unchanged:
 
 @dataclass(slots=True)
 class _OpenFile:
-    """A file of the input, and how far it is as it was read."""
+    """A file of the input, and the position up to which it is unchanged."""
 
     number: int
     path: Path
     until: int = -1
 
     def is_whole(self) -> bool:
-        """Return whether it was read to its end, and has got nothing more."""
+        """Return whether it was read to its end and has not grown."""
         return self.until >= 0 and self.path.stat().st_size == self.until
 
 
-def _key_of(job: Job, version: str) -> str:
-    """Name everything that reading depends on besides the input."""
+def _key_of(job: ReaderJob, version: str) -> str:
+    """Return a digest of everything that reading depends on besides the input."""
     settings = orjson.dumps(msgspec.to_builtins(replace(job, **_NOT_OF_READING)))
     return digest(settings.decode(), version, sys.version, *map(_version_of, _READERS))
 

@@ -1,17 +1,17 @@
-"""Record of what was read, in a run folder's ``intake.db``: a later start passes over it.
+"""Record of what was read, in a run folder's ``intake.db``, so that a later start can skip it.
 
-The stream of documents is divided into stretches of some thousands. Of each stretch the record
-holds where it ends in the input, a digest of the bytes that were read for it, the ids of its
-chunks, and what was reported. Where a later start finds the bytes unchanged and all units of the
-first stretches finished, it begins to read behind them (`pairmill.chunking.pass_over`).
+The stream of documents is divided into stretches of some thousands. For each stretch the record
+holds its end in the input, a digest of the bytes read for it, the ids of its chunks, and its notes.
+If a later start finds the bytes unchanged and all units of the first stretches finished, it begins
+to read after them (`pairmill.chunking.pass_over`).
 
-What later documents need from earlier ones is restored there:
+State that later documents need from earlier ones is restored:
 
 * the counts of shared lines, from the state that some stretches end with;
 * the texts that were seen, for exact repeats: a table that the record keeps;
 * near duplicates, and lines that were found to be shared: both are in ``intake.db`` anyway;
-* the window of documents that are decided together, which begins anew: a document is decided once
-  as many more were counted, wherever reading began. Only the first window differs, so that no
+* the window of documents that are decided together starts afresh: a document is decided once as
+  many more were counted, wherever reading began. Only the first window differs, so that no
   stretch ends before it does.
 
 All of it is written in one transaction with the decisions on the same documents. Only plain JSON
@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pairmill.errors import StoppedError
-from pairmill.sources.lines import JSON_LINES, is_one_value
+from pairmill.sources.json_files import JSON_LINES, is_one_value
 from pairmill.sources.streams import open_regular
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ __all__ = [
 
 STRETCH = 16_384  # documents
 _STATES_KEPT = 4  # the latest
-_STATE_EVERY = 16  # stretches: their states are kept for good
+_STATE_EVERY = 16  # the state of every 16th stretch is kept permanently
 _BLOCK_BYTES = 2**20
 _HEAD_BYTES = 2**16
 _PROBE = "how this process hashes texts"
@@ -65,10 +65,10 @@ class ResumePoint(msgspec.Struct, frozen=True):
     """Where a start begins to read.
 
     Attributes:
-        mark: Documents before it; 0: the beginning.
+        mark: Number of documents before it; 0: the beginning.
         file: Number of the file among those found.
-        line: Lines of it that were read.
-        offset: Bytes of it that were read.
+        line: Lines of the file before it.
+        offset: Bytes of the file before it.
     """
 
     mark: int = 0
@@ -102,11 +102,11 @@ class Recorder:
             key: Names everything that reading depends on besides the input.
             begins_at: Where this start begins to read.
             hash_seed: By which this process hashes texts.
-            takes: Whether a chunk, by its id, falls to this run's part; None: all do.
+            takes: Returns whether a chunk, by its id, belongs to this run's part; None: all do.
             stretch: Documents in a stretch; `STRETCH` if not given.
 
         Raises:
-            StoppedError: Texts are hashed otherwise than when the record was begun.
+            StoppedError: Texts are hashed differently than when the record was begun.
         """
         self._file = file
         self._stretch = stretch or STRETCH
@@ -125,7 +125,7 @@ class Recorder:
             file.run(f"DELETE FROM record_{table} WHERE mark > ?", begins_at.mark)  # noqa: S608
         after = (
             begins_at.file if begins_at.mark else -1
-        )  # what of them was read ahead is read again
+        )  # what was read ahead of them is read again
         file.run("DELETE FROM record_files WHERE number > ?", after)
         file.run("DELETE FROM record_seals WHERE file > ?", after)
         for name, value in (("key", key), ("seed", hash_seed), ("probe", hash(_PROBE))):
@@ -138,7 +138,8 @@ class Recorder:
             self._file.run("DELETE FROM record_of")
             self._file.commit()
             raise StoppedError(
-                "the record of what was read is of another Python; it is made anew: start again"
+                "the record of what was read was made by another version of Python and has"
+                " been discarded; run the same command again"
             )
 
     def state(self) -> bytes:
@@ -153,13 +154,13 @@ class Recorder:
     def open_file(
         self, number: int, found: FoundFile, before: list[Note], formats: Formats
     ) -> None:
-        """Take note that a file is read next.
+        """Register the file that is read next.
 
         Args:
-            number: Its place among those found.
+            number: Its position among the files found.
             found: The file.
-            before: What was reported of others that lie before it.
-            formats: The run's.
+            before: Notes on other inputs before it.
+            formats: Formats of the run.
         """
         path = found.path
         if not self.is_on:
@@ -177,7 +178,7 @@ class Recorder:
         )  # fmt: skip
 
     def sealed(self, found: FoundFile, stream: Stream) -> Stream:
-        """Return a stream of the file, whose bytes are digested as they are read."""
+        """Return a stream of the file that digests its bytes as they are read."""
         return self._reader.sealed(found, stream) if self.is_on else stream
 
     def begins_within(self, found: FoundFile) -> bool:
@@ -185,12 +186,12 @@ class Recorder:
         return self.begins_at.mark > 0 and self._reader.number_of(found) == self.begins_at.file
 
     def read_note(self, note: Note) -> None:
-        """Take a note on the input, between two documents."""
+        """Add a note on the input, between two documents."""
         if self._gathers:
             self._notes.append((self.number + 1, note))
 
     def read(self, document: Document) -> int:
-        """Take a document that was read; return its number."""
+        """Register a document that was read; return its number."""
         self.number += 1
         if self.is_on and not self._reader.place(document.source):
             self._stop()
@@ -203,7 +204,7 @@ class Recorder:
         return self.is_on and self._open is None and number >= self._last + self._stretch
 
     def end_stretch(self, number: int, state: Callable[[], bytes]) -> None:
-        """End a stretch with a document; it is written once that one is decided on.
+        """End a stretch with a document; the stretch is written once the document is decided.
 
         Args:
             number: The document's, the latest one that was read.
@@ -218,12 +219,12 @@ class Recorder:
         self._open = _OpenStretch(number, *place, state(), self._reader.take_seals())
 
     def note(self, number: int, note: Note) -> None:
-        """Take a note on a document."""
+        """Add a note on a document."""
         if self._gathers:
             self._notes.append((number, note))
 
     def chunks(self, number: int, names: Iterable[str]) -> None:
-        """Take the ids of a document's chunks."""
+        """Register the ids of a document's chunks."""
         if self._gathers:
             takes = self._takes
             self._chunks += [(number, name) for name in names if takes is None or takes(name)]
@@ -233,11 +234,11 @@ class Recorder:
         return self.is_on or self._open is not None
 
     def is_over(self, number: int) -> bool:
-        """Return whether a stretch is complete, now that this document is the next to decide on."""
+        """Return whether a stretch is complete when this document is the next to be decided."""
         return self._open is not None and number > self._open.mark
 
     def write_stretch(self) -> None:
-        """Write the stretch that is complete; it is durable with the file's next commit."""
+        """Write the complete stretch; it is durable with the file's next commit."""
         done, self._open = self._open, None
         if done is None:
             return
@@ -261,7 +262,7 @@ class Recorder:
             self._stop()
 
     def _drop_states(self) -> None:
-        """Keep the latest states, and every sixteenth for good."""
+        """Keep the latest states, and every sixteenth permanently."""
         marks = [row[0] for row in self._file.rows("SELECT mark FROM record_stretches")]
         held = {row[0] for row in self._file.rows("SELECT mark FROM record_states")}
         for at, mark in enumerate(sorted(marks)[:-_STATES_KEPT], 1):
@@ -269,7 +270,7 @@ class Recorder:
                 self._file.run("DELETE FROM record_states WHERE mark = ?", mark)
 
     def _stop(self) -> None:
-        """End no stretch any more but the one that is open; what is complete stays."""
+        """Stop recording after the open stretch; complete stretches are kept."""
         self.is_on = False
         if self._open is None:
             self._notes.clear()
@@ -286,7 +287,7 @@ class _OpenStretch(msgspec.Struct, frozen=True):
 
 
 class _Reader:
-    """Where reading is: which files were opened, and the bytes that were read of them."""
+    """Current position of reading: the opened files, and the bytes read from them."""
 
     def __init__(self, begins_at: ResumePoint) -> None:
         self._begins_at = begins_at
@@ -298,7 +299,7 @@ class _Reader:
 
     def begin(self, number: int, found: FoundFile) -> bool:
         if found.label in self._numbers:
-            return False  # its lines could not be told from those of the other one
+            return False  # its lines could not be distinguished from those of the other file
         self._numbers[found.label] = number
         return True
 
@@ -315,7 +316,7 @@ class _Reader:
         return self._streams[number]
 
     def place(self, source: str) -> bool:
-        """Take the file and the line that a document is of; return False if it has no line."""
+        """Set the file and line of a document; return False if it has no line."""
         label, _, line = source.rpartition(":")
         number = self._numbers.get(label)
         if number is None or not line.isdigit():
@@ -337,7 +338,7 @@ class _Reader:
         return self._scanned
 
     def take_seals(self) -> list[tuple[int, int, int, bytes]]:
-        """Return the seals of what was read since the last ones; forget files that were left."""
+        """Return the seals of what was read since the last call; forget finished files."""
         seals = []
         for number, stream in list(self._streams.items()):
             if (seal := stream.take_seal()) is not None:
@@ -348,7 +349,7 @@ class _Reader:
 
 
 class _Sealed:
-    """A stream whose bytes are digested as they are read."""
+    """A stream that digests its bytes as they are read."""
 
     def __init__(self, stream: Stream, start: int) -> None:
         self._stream = stream
@@ -383,7 +384,7 @@ def is_recordable(path: Path, formats: Formats) -> bool:
 
 
 def seal_of(path: Path, start: int, until: int) -> bytes | None:
-    """Return the digest of some bytes of a file; None if it does not have them."""
+    """Return the digest of a range of bytes of a file; None if it is shorter."""
     digest = hashlib.sha256()
     try:
         with open_regular(path) as file:
@@ -403,7 +404,7 @@ def hashing_is_steady() -> bool:
 
 
 def _end_of_line(path: Path, offset: int, lines: int) -> int | None:
-    """Return where so many lines after an offset end; None if the file has fewer."""
+    """Return the end offset of a number of lines after an offset; None if the file has fewer."""
     try:
         with open_regular(path) as file:
             file.seek(offset)

@@ -19,8 +19,8 @@ from pairmill.chunking.document_filters import Dropped, too_short
 from pairmill.chunking.follow import Follower, Pause
 from pairmill.chunking.follow_state import FollowState
 from pairmill.chunking.intake_file import IntakeFile
-from pairmill.chunking.job import Job
 from pairmill.chunking.read_record import Recorder
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.chunking.splitters import make_splitter
 from pairmill.chunking.subjects import gather
 from pairmill.errors import ChangedError, PairmillError
@@ -31,7 +31,7 @@ from pairmill.sources.base import Deferred, Opener
 from pairmill.sources.extractors import Extractors
 from pairmill.sources.fences import part_long_blocks
 from pairmill.sources.files import check_inputs, find_files
-from pairmill.sources.lines import JSON_LINES, read_lines
+from pairmill.sources.json_files import JSON_LINES, read_lines
 from pairmill.sources.notes import InputFate, Note
 from pairmill.sources.registry import Formats, read_input
 from pairmill.sources.remote import RemoteStream
@@ -52,11 +52,11 @@ if TYPE_CHECKING:
 
 __all__ = ["chunks_of", "prepared_of", "read_chunks", "read_documents", "spans_of", "usable"]
 
-_AHEAD = 4  # tasks a process that may wait for their turn
-_AHEAD_BYTES = 2**26  # of these tasks together
-_SHOWN_CHARS = 600  # of a text, by which its language is told
+_AHEAD = 4  # tasks that may wait, per process
+_AHEAD_BYTES = 2**26  # bytes of these tasks together
+_SHOWN_CHARS = 600  # characters of a text used to identify its language
 _CHARS_A_TOKEN = 2  # typical minimum, for code and tables
-_PUMPED = 256  # documents from standard input that may wait
+_PUMPED = 256  # documents from standard input that may be queued
 _PAUSE_S = 0.1  # without data on standard input; then what was read is passed on
 _PARTED_SINCE = 2  # versions of reading, see `clean.READING_VERSION`
 _ACROSS_SINCE = 3
@@ -75,29 +75,29 @@ def read_chunks(settings: Settings, watch: Watch, stdin: Source | None = None) -
             raised by the call, others by the iterator.
     """
     check_inputs(settings.inputs, settings.output, settings.sources)
-    return chunks_of(Job.of(settings), watch, stdin)
+    return chunks_of(ReaderJob.of(settings), watch, stdin)
 
 
 def read_documents(
-    settings: Settings | Job, watch: Watch, stdin: Source | None = None
+    settings: Settings | ReaderJob, watch: Watch, stdin: Source | None = None
 ) -> Iterator[Document]:
     """Yield the documents of all inputs as they are read, before cleaning; see ``read_chunks``."""
-    job = settings if isinstance(settings, Job) else Job.of(settings)
+    job = settings if isinstance(settings, ReaderJob) else ReaderJob.of(settings)
     for document in _documents(job, watch, stdin):
         if not isinstance(document, Pause):
             yield document
 
 
 def _documents(
-    job: Job,
+    job: ReaderJob,
     watch: Watch,
     stdin: Source | None,
     state: FollowState | None = None,
     recorder: Recorder | None = None,
 ) -> Iterator[Document | Pause]:
-    """Yield the documents of all inputs; a pause before more of the input is waited for.
+    """Yield the documents of all inputs, and a pause before waiting for more input.
 
-    With ``state`` the input is followed. ``recorder`` is told of all that is read.
+    With ``state`` the input is followed. ``recorder`` is informed of everything read.
     """
     formats = Formats(job.sources)
     with Extractors(job.page_s, job.page_processes) as extractors:
@@ -119,12 +119,12 @@ def _documents(
 
 
 def chunks_of(
-    job: Job,
+    job: ReaderJob,
     watch: Watch,
     stdin: Source | None = None,
     on_wait: Callable[[int], None] | None = None,
 ) -> Iterator[Chunk]:
-    """Yield what `read_chunks` does, of inputs that were checked before."""
+    """Yield the same as `read_chunks`, from inputs that were already checked."""
     chunks = (
         make_chunk(document, index, span)
         for document, spans in spans_of(job, watch, stdin, on_wait)
@@ -136,26 +136,26 @@ def chunks_of(
 
 
 def spans_of(
-    job: Job,
+    job: ReaderJob,
     watch: Watch,
     stdin: Source | None = None,
     on_wait: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[Document, list[Span]]]:
-    """Yield each cleaned document, and where its chunks are: what `chunks_of` makes chunks of."""
+    """Yield each cleaned document, and the spans of its chunks, as input of `chunks_of`."""
     for one in prepared_of(job, watch, stdin, on_wait):
         yield one.document, one.spans
 
 
 def prepared_of(
-    job: Job,
+    job: ReaderJob,
     watch: Watch,
     stdin: Source | None = None,
     on_wait: Callable[[int], None] | None = None,
 ) -> Iterator[PreparedDocument]:
     """Yield each usable document, with what was removed from it.
 
-    ``on_wait`` is called before more of the input is waited for, with the mark under which what
-    was read so far is; see `pairmill.chunking.follow`.
+    ``on_wait`` is called before waiting for more input, with the mark that covers everything read
+    so far; see `pairmill.chunking.follow`.
     """
     if not job.follow:
         yield from _prepared_of(job, watch, stdin, on_wait)
@@ -170,7 +170,7 @@ def prepared_of(
 
 
 def _prepared_of(
-    job: Job,
+    job: ReaderJob,
     watch: Watch,
     stdin: Source | None,
     on_wait: Callable[[int], None] | None,
@@ -209,7 +209,7 @@ def _prepared_of(
                 on_wait(settled.mark)
 
 
-def _recorder(job: Job, file: IntakeFile) -> Recorder | None:
+def _recorder(job: ReaderJob, file: IntakeFile) -> Recorder | None:
     if not job.record_key:
         return None
     takes = job.part.takes if job.part else None
@@ -217,13 +217,13 @@ def _recorder(job: Job, file: IntakeFile) -> Recorder | None:
 
 
 def _cleaned(
-    job: Job,
+    job: ReaderJob,
     watch: Watch,
     stdin: Source | None,
     state: FollowState | None = None,
     recorder: Recorder | None = None,
 ) -> Iterator[PreparedDocument | Pause]:
-    """Yield the documents that hold something, each cleaned by itself."""
+    """Yield the documents that are usable by themselves, cleaned."""
     for document in _documents(job, watch, stdin, state, recorder):
         if isinstance(document, Pause):
             yield document
@@ -240,10 +240,10 @@ def _cleaned(
             yield PreparedDocument(document, cleaned, removed, number=number)
 
 
-def usable(document: Document, job: Job) -> Document | Dropped:
-    """Return a document as a run uses it, before comparison with others; or why it is not used.
+def usable(document: Document, job: ReaderJob) -> Document | Dropped:
+    """Return a document as a run uses it, before comparison with others, or why it is not used.
 
-    Lines shared with other documents of its site are still in it.
+    It still contains lines shared with other documents of its site.
     """
     cleaned = clean(document, job.min_words, job.reading)
     return cleaned if isinstance(cleaned, Dropped) else _admitted(cleaned, job)
@@ -254,7 +254,7 @@ def _dropped(document: Document, why: Dropped) -> Note:
 
 
 def _finished(
-    job: Job,
+    job: ReaderJob,
     split: Splitter,
     state: FollowState | None,
     cleaned: Document,
@@ -266,7 +266,7 @@ def _finished(
     ``has_lost``: lines were taken out of it since it was cleaned.
 
     Raises:
-        ChangedError: The run folder was begun with a version of reading that read it otherwise.
+        ChangedError: The run folder was begun with a version of reading that read it differently.
     """
     if has_lost and (short := too_short(cleaned.text, job.min_words)):
         return short
@@ -292,10 +292,10 @@ def _finished(
     return admitted, spans
 
 
-def _admitted(cleaned: Document, job: Job) -> Document | Dropped:
+def _admitted(cleaned: Document, job: ReaderJob) -> Document | Dropped:
     """Return a document with private data handled, or why it must not be sent.
 
-    A language that a page claims is only believed if the text does not show another.
+    A page's declared language is ignored if the text is clearly in another one.
     """
     claims_language = cleaned.language is not None and cleaned.since > 1
     if job.languages or claims_language:
@@ -315,7 +315,7 @@ def _admitted(cleaned: Document, job: Job) -> Document | Dropped:
     return cleaned
 
 
-def units_of(split: Splitter, text: str, job: Job) -> list[Span]:
+def units_of(split: Splitter, text: str, job: ReaderJob) -> list[Span]:
     """Return the spans of a text's units: its chunks, or windows of neighbouring ones."""
     spans = split(text)
     if job.chunks_per_unit == 1 or job.chunks_by == "subject":
@@ -327,9 +327,13 @@ _Item = Document | Deferred | Note
 
 
 def _follow(
-    job: Job, formats: Formats, extractors: Extractors, stdin: Source | None, state: FollowState
+    job: ReaderJob,
+    formats: Formats,
+    extractors: Extractors,
+    stdin: Source | None,
+    state: FollowState,
 ) -> Iterator[_Item | Pause]:
-    """Read what comes, for as long as it does."""
+    """Read from standard input until it ends."""
 
     def read_whole(found: FoundFile, watch: Watch) -> Documents:
         return _read_file(found, job, formats, extractors, watch)
@@ -344,7 +348,7 @@ def _follow(
 
 
 def _read_all(
-    job: Job,
+    job: ReaderJob,
     formats: Formats,
     extractors: Extractors,
     stdin: Source | None,
@@ -355,7 +359,7 @@ def _read_all(
     for number, found in enumerate(find_files(job.inputs, job.output, notes.append)):
         if recorder:
             if number < begins_at.file or (number == begins_at.file and begins_at.mark):
-                notes.clear()  # they were reported to the one who recorded them
+                notes.clear()  # already reported when they were recorded
             if number < begins_at.file:
                 continue
             recorder.open_file(number, found, notes, formats)
@@ -380,7 +384,7 @@ def _taken(notes: list[Note]) -> list[Note]:
 def _in_order(
     items: Iterator[_Item | Pause], extractors: Extractors
 ) -> Iterator[Document | Note | Pause]:
-    """Resolve what other processes work on, some of it at the same time, and keep the order."""
+    """Resolve documents that other processes extract in parallel, in their original order."""
     pending: deque[_Item] = deque()
     tasks = held = 0
     most = _AHEAD * extractors.width
@@ -424,9 +428,9 @@ def _resolve(item: _Item) -> Iterator[Document | Note]:
 
 
 def _pumped(
-    job: Job, formats: Formats, extractors: Extractors, stdin: Source | None
+    job: ReaderJob, formats: Formats, extractors: Extractors, stdin: Source | None
 ) -> Iterator[_Item | Pause]:
-    """Read standard input in a thread, so that its documents are used while waiting for more."""
+    """Read standard input in a thread, to process its documents while waiting for more."""
     queue: Queue[_Item | BaseException | None] = Queue(_PUMPED)
 
     def pump() -> None:
@@ -458,7 +462,7 @@ def _pumped(
 
 def _read_file(
     found: FoundFile,
-    job: Job,
+    job: ReaderJob,
     formats: Formats,
     extractors: Extractors,
     watch: Watch,
@@ -490,7 +494,9 @@ def _path_of(found: FoundFile) -> Path:
     return found.path
 
 
-def _opener(name: str, label: str, stream: object, job: Job, extractors: Extractors) -> Opener:
+def _opener(
+    name: str, label: str, stream: object, job: ReaderJob, extractors: Extractors
+) -> Opener:
     return Opener(
         name, label, stream, job.text_field, job.max_line_bytes, lambda _: None, extractors  # type: ignore[arg-type]
     )  # fmt: skip

@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 from itertools import accumulate
 from typing import TYPE_CHECKING, Self
 
-from pairmill.chunking.portions import ChunkBatch
+from pairmill.chunking.chunk_batches import ChunkBatch
 from pairmill.chunking.worker_process import Frame
 from pairmill.errors import ChangedError, InputError, StoppedError
 from pairmill.sources.files import STANDARD_INPUT
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from pairmill.chunking.job import Job
-    from pairmill.chunking.portions import Packed
+    from pairmill.chunking.chunk_batches import Packed
+    from pairmill.chunking.reader_job import ReaderJob
 
 __all__ = ["ReaderProcess"]
 
 _MODULE = "pairmill.chunking.worker_process"
-_PIPE_BYTES = 2**20  # so that the next portions are read while these are worked on
+_PIPE_BYTES = 2**20  # so that the next batches are read while these are worked on
 
 
 class ReaderProcess:
@@ -41,11 +41,11 @@ class ReaderProcess:
     Iterate from one thread at a time. `close` may be called from another, and ends the iteration.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: ReaderJob) -> None:
         """Start to read.
 
         Raises:
-            InputError: It is not known which program Python is.
+            InputError: The path of the Python program is unknown.
             StoppedError: No process can be started now.
         """
         self._reading = threading.Lock()
@@ -59,15 +59,15 @@ class ReaderProcess:
         with ExitStack() as undo:
             undo.callback(self.close)
             widen(self._process.outward, _PIPE_BYTES)
-            with suppress(BrokenPipeError):  # its end is told when a portion is wanted
+            with suppress(BrokenPipeError):  # its end is reported when the next batch is requested
                 write_frame(self._process.inward, job)
             undo.pop_all()
 
     def __iter__(self) -> Iterator[ChunkBatch]:
-        """Yield portions up to the end of the input.
+        """Yield batches up to the end of the input.
 
         Raises:
-            InputError: The input as a whole cannot be read, or a fault of ours meets it.
+            InputError: The input as a whole cannot be read, or reading failed by a bug.
             StoppedError: The process was killed.
         """
         while True:
@@ -76,26 +76,27 @@ class ReaderProcess:
                     return
                 try:
                     frame = read_frame(self._process.outward, Frame)
-                    portion = None if frame.is_end else self._portion(frame)
+                    batch = None if frame.is_end else self._batch(frame)
                 except BrokenFrameError as error:
                     return self._end_without_word(str(error))
-                if portion is None:
+                if batch is None:
                     self._process.wait()
             if frame.is_change:
                 raise ChangedError(frame.fault)
             if frame.fault:
                 raise (StoppedError if frame.is_resumable else InputError)(frame.fault)
-            if portion is None:
+            if batch is None:
                 return
-            yield portion
+            yield batch
 
     def close(self) -> None:
-        """End the process, wherever it is, with all that it started; it has nothing to save."""
+        """Kill the process and all processes that it started; it has nothing to save."""
         if self._is_closed:
             return
         self._is_closed = True
         if self._process.end() is not None:
-            with self._reading:  # who waited for a portion has seen the end of the pipe by now
+            # a thread that waited for a batch has seen the end of the pipe by now
+            with self._reading:
                 self._process.close()
 
     def __enter__(self) -> Self:
@@ -109,7 +110,7 @@ class ReaderProcess:
     ) -> None:
         self.close()
 
-    def _portion(self, frame: Frame) -> ChunkBatch:
+    def _batch(self, frame: Frame) -> ChunkBatch:
         sizes = frame.sizes
         whole = memoryview(read_bytes(self._process.outward, sum(sizes)))
         ends = list(accumulate(sizes))
@@ -122,7 +123,7 @@ class ReaderProcess:
             return
         code = self._process.end() or 0
         what = "the process that reads the input"
-        if code > 0 and not fault:  # a fault of a program: the same input meets it again
+        if code > 0 and not fault:  # a bug: the same input would trigger it again
             raise InputError(f"{what} failed: {self._process.last_words()}") from None
         how = f"failed: {fault}" if fault else f"was killed (signal {-code})"
         raise StoppedError(f"{what} {how}") from None

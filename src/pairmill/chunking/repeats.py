@@ -1,22 +1,22 @@
-"""Index of texts that were seen before, or nearly: on disk, in bounded memory.
+"""Index of texts seen before, to find exact and near repeats: on disk, in bounded memory.
 
 A text is the set of its runs of three words (three characters where a script has no spaces), each
 as a 32-bit hash. Its sketch holds the least hashes of that set: the bottom-k sketch of Broder ("On
 the resemblance and containment of documents", 1997). Up to `SKETCH_SIZE` runs it is the whole set,
 so that texts of the length of a chunk are compared almost exactly.
 
-The Jaccard index *j* of two sets is told as the share of words that are in both in the same order,
-``(2 j / (1 + j)) ** (1 / 3)``: where a share *p* of the words was changed at random, that is about
-``1 - p``. (Ondov et al., "Mash: fast genome and metagenome distance estimation using MinHash",
-2016, equation 4, without the logarithm.)
+The Jaccard index *j* of two sets is converted to the share of words that are in both in the same
+order, ``(2 j / (1 + j)) ** (1 / 3)``: if a share *p* of the words was changed at random, it is
+about ``1 - p``. (Ondov et al., "Mash: fast genome and metagenome distance estimation using
+MinHash", 2016, equation 4, without the logarithm.)
 
 Each text that is kept has its sketch in an SQLite file, and the least `_INDEXED` hashes of it in an
 index. A text is compared with those that share at least two of these with it: two texts that are
 alike in 85 of 100 words share seven on average, and fewer than two in one case of a thousand. Every
-pair that is found this way is verified by its sketches, so that what is called a repeat is one.
+pair that is found this way is verified by its sketches, so there are no false repeats.
 
-Runs of words that `_COMMON` texts have say nothing about any two of them, and are passed over; so
-no text costs more than a bounded number of look-ups, whatever is in the others.
+Runs of words that `_COMMON` texts contain are ignored, which bounds the number of look-ups per
+text.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ SKETCH_SIZE = 512
 _RUN = 3
 _MASK = 2**30 - 1  # Python computes with numbers of up to 30 bits far faster
 _SPREAD = 0x9E3779B1  # odd; crc32 alone is linear, so XORs of it would collide
-_MOST_WORDS = 2**17  # whose hashes are kept for the next text
+_MOST_WORDS = 2**17  # words whose hashes are kept for the next text
 
-Sketch: TypeAlias = array  # of "I": hashes in rising order, each once
+Sketch: TypeAlias = array  # of "I": distinct hashes in ascending order
 """The least hashes of a text's runs of words, at most `SKETCH_SIZE`."""
 
 
 class _Hashes(dict[str, int]):
-    """Map of words to their hashes at one place of a run; filled on demand, cleared when full."""
+    """Map of words to hashes at one position in a run; filled on demand, cleared when full."""
 
     def __init__(self, place: int) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ def sketch(text: str) -> Sketch[int]:
 
 
 def union(sketches: Iterable[Sequence[int]]) -> Sketch[int]:
-    """Return the sketch of several texts together."""
+    """Return the sketch of the union of several texts."""
     found = array("I")
     last = -1
     for value in merge(*sketches):
@@ -101,7 +101,7 @@ def union(sketches: Iterable[Sequence[int]]) -> Sketch[int]:
 def similarity(one: Sketch[int], other: Sketch[int]) -> float:
     """Estimate the share of words that two texts have in common, in the same order: 0 to 1.
 
-    Texts of up to `SKETCH_SIZE` different runs of words are compared exactly; of longer ones the
+    Texts of up to `SKETCH_SIZE` different runs of words are compared exactly; for longer ones the
     standard error of the Jaccard index is below ``0.5 / sqrt(SKETCH_SIZE)``, about 0.02.
     """
     if not one or not other:
@@ -118,16 +118,16 @@ def similarity(one: Sketch[int], other: Sketch[int]) -> float:
 
 _INDEXED = 16  # hashes of a text that are looked up
 _AGREEING = 2  # that two texts must share to be compared
-_COMMON = 64  # texts that share a hash: from here on it is passed over
-_MOST_COMMON = 2**18  # such hashes that are held; others are found out again: some 20 MB
-_COMPARED = 32  # texts at most, those that share the most
-_FILTER_BITS = 2**25  # 4 MB: of a million texts, one in 300 is looked up in vain
+_COMMON = 64  # texts that share a hash, from which it is ignored
+_MOST_COMMON = 2**18  # such hashes that are remembered: some 20 MB
+_COMPARED = 32  # maximum candidates, those that share the most
+_FILTER_BITS = 2**25  # 4 MB: with a million texts, one in 300 is looked up needlessly
 _WRITTEN = 4096  # texts at a time
 _LEAST_RUNS = 8  # a shorter text is only ever an exact repeat
 
 
 class Repeat(NamedTuple):
-    """The text that another one repeats: where it was read, and their similarity (1: exact)."""
+    """The original of a repeated text: its source, and their similarity (1: exact)."""
 
     source: str
     similarity: float
@@ -137,7 +137,7 @@ class RepeatIndex:
     """Decisions of a run folder on texts of one kind (chunks, documents).
 
     Decisions are final in all later starts. The first of two similar texts is kept; to keep a
-    particular one, ask about it first.
+    particular one, query it first.
     """
 
     def __init__(
@@ -146,11 +146,11 @@ class RepeatIndex:
         """Begin a start.
 
         Args:
-            file: The run folder's own, or one that looks at it.
+            file: The run folder's file, open for writing or read-only.
             kind: ``chunk`` or ``document``.
-            least: Similarity from which on two texts are alike; None: only if they are equal.
-            keeps_from: Whether to keep in the file which texts were seen: those of documents up to
-                this number are known already. None: not.
+            least: Minimum similarity of near repeats; None: only equal texts are repeats.
+            keeps_from: Store the texts seen in the file, from documents after this number on;
+                earlier ones are stored already. None: do not store them.
         """
         self._file = file
         self._least = least
@@ -173,18 +173,18 @@ class RepeatIndex:
         self._next = (last[0] or 0) + 1
 
     def flush(self) -> None:
-        """Write which texts were seen; it is durable with the file's next commit."""
+        """Write the texts seen; they are durable with the file's next commit."""
         self._seen.flush()
 
     def check(
         self, digest: str, make: Callable[[], Sketch[int]], source: str, mark: int = 0
     ) -> Repeat | None:
-        """Return what a text repeats; None: it is new, or was kept before. Records it as seen.
+        """Return the original of a text; None if it is new, or was kept before. Records it.
 
         Args:
-            digest: Of the text, as hex digits.
+            digest: Digest of the text, as hex digits.
             make: Makes its sketch, if the digest does not decide.
-            source: Where it was read.
+            source: Source of the text.
             mark: Number of its document.
 
         Raises:
@@ -239,10 +239,10 @@ class RepeatIndex:
 
 
 class _SeenTexts:
-    """Texts of this start, with where each was read first: in a table, except the latest.
+    """Texts of this start, each with its first source: in a table, except the latest.
 
-    A Bloom filter (Bloom, "Space/time trade-offs in hash coding", 1970) tells of nearly all new
-    texts that they are new, so that the table is only written, some thousands at a time.
+    A Bloom filter (Bloom, "Space/time trade-offs in hash coding", 1970) recognizes nearly all new
+    texts as new, so that the table is mostly written, some thousands at a time.
     """
 
     def __init__(self, file: IntakeFile, kind: str, keeps_from: int | None = None) -> None:
@@ -269,13 +269,13 @@ class _SeenTexts:
         self._bits[other >> 3] |= 1 << (other & 7)
 
     def flush(self) -> None:
-        """Write what was added last."""
+        """Write the latest additions."""
         rows = [(name, *of) for name, of in sorted(self._latest.items())]
         self._file.run_many(self._write, rows)
         self._latest.clear()
 
     def add(self, name: int, source: str, mark: int = 0) -> str | None:
-        """Add a text and return None; or return where it was read first."""
+        """Add a text and return None; if it is known, return its first source."""
         bits = self._bits
         one, other = name % _FILTER_BITS, (name >> 32) % _FILTER_BITS  # parts of a digest
         if bits[one >> 3] >> (one & 7) & bits[other >> 3] >> (other & 7) & 1:
@@ -293,5 +293,5 @@ class _SeenTexts:
 
 
 def text_name(digest: str) -> int:
-    """Return the number by which a text is known here: 64 bits of its digest."""
+    """Return the key of a text in the table: 64 bits of its digest."""
     return int(digest[:16], 16) - 2**63

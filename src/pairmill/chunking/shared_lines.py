@@ -1,14 +1,14 @@
 """Lines that many documents of one site share: menus, greetings, offers, footers.
 
-A line is taken out of a document where at least `_LEAST_DOCUMENTS` documents of its site hold it,
+A line is removed from a document if at least `_LEAST_DOCUMENTS` documents of its site contain it,
 and at least a share `_LEAST_SHARE` of those that were read: at the top (below the title) and at the
-end as long as one such line follows another, whatever it is; between the two only if it is a whole
-sentence or so (`_LEAST_CHARS`, `_LEAST_WORDS`). Never a line of code, nor a row of a table, nor a
-heading whose text stays; and nothing at all of a document of which more than half would go: that is
-a copy, not a page with a frame.
+end as long as such lines follow each other; in between only if it is about a whole sentence
+(`_LEAST_CHARS`, `_LEAST_WORDS`). Never a line of code, nor a row of a table, nor a heading whose
+text is kept; and nothing at all if more than half of the document would go: that is a copy, not a
+page with a frame.
 
-A document that a run has once decided on is cut the same in every later start, whatever was read
-since, so that its chunks stay what was paid for.
+Once a run has decided a document, every later start treats it the same, whatever was read since, so
+that its chunks stay those that were paid for.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = ["KeyCounts", "SharedLines", "site_of"]
 
 _encode = msgspec.msgpack.Encoder().encode
 
-_ROOM = 3  # places for each key, so that the first or second one that is looked at is the one
+_ROOM = 3  # slots per key, so that a look-up succeeds at the first or second slot
 _MOST_FILLED = 0.6
 _ZEROS = array("q", [0]) * 2**10
 
@@ -44,8 +44,8 @@ _ZEROS = array("q", [0]) * 2**10
 class KeyCounts:
     """Counts 64-bit keys other than 0, in bounded memory.
 
-    Of more than ``most`` keys it forgets those that were seen least, down to half of that. The
-    memory is there from the beginning: a table for keys seen once (open addressing with linear
+    Beyond ``most`` keys it forgets the least frequent ones, down to half of that. The memory is
+    allocated at the start: a table for keys seen once (open addressing with linear
     probing: Knuth, "The Art of Computer Programming", volume 3, 6.4, algorithm L), and a dictionary
     of the others.
     """
@@ -61,7 +61,7 @@ class KeyCounts:
         return len(self._repeated) + self._single
 
     def add(self, keys: Iterable[int]) -> None:
-        """Count each key again, and only then forget what is too much."""
+        """Count each key once more, and only then forget surplus keys."""
         repeated = self._repeated
         for key in keys:
             if key in repeated:
@@ -75,7 +75,7 @@ class KeyCounts:
             self._once[place] = key
             self._single += 1
             self._filled += 1
-            if self._filled > _MOST_FILLED * len(self._once):  # one text with so many lines
+            if self._filled > _MOST_FILLED * len(self._once):  # a single text with that many lines
                 self._widen()
         if len(self) > self._most:
             self._forget()
@@ -98,7 +98,7 @@ class KeyCounts:
         )
 
     def restore(self, state: Sequence[bytes]) -> None:
-        """Go on from a state, in a process that hashes texts as the one that had it."""
+        """Continue from a state; this process must hash texts like the one that saved it."""
         once, keys, counts = (array("q", part) for part in state)
         self._clear()
         self._repeated = dict(zip(keys, counts, strict=True))
@@ -109,7 +109,7 @@ class KeyCounts:
         return self._repeated.get(key, 1) >= least
 
     def _clear(self) -> None:
-        """Empty the table in its place: one made anew would take its memory beside this one's."""
+        """Clear the table in place: a new one would need its memory beside this one's."""
         del self._once[self._size :]
         for start in range(0, self._size, len(_ZEROS)):
             self._once[start : start + len(_ZEROS)] = _ZEROS[: self._size - start]
@@ -121,7 +121,7 @@ class KeyCounts:
             self._once[self._place_of(key)] = key
 
     def _forget(self) -> None:
-        """Keep the keys that were seen most, down to half of what is held."""
+        """Keep the most frequent keys, half of all."""
         self._clear()
         least = 3
         while len(self._repeated) > self._most // 2:
@@ -134,11 +134,11 @@ _LEAST_SHARE = 0.25
 _LEAST_CHARS = 30
 _LEAST_WORDS = 5
 _LONGEST_LINE = 600  # a paragraph
-_SHORT_CHARS = 50  # in a longer line numbers are what it says
+_SHORT_CHARS = 50  # in a longer line numbers are part of its content
 _MOST_SHARE_REMOVED = 0.5
-_TOP, _BOTTOM = 15, 25  # lines that are looked at, blank ones not counted
-_MOST_COUNTED = 300_000  # different lines that are counted at a time
-_MOST_LINES_HELD = 50_000  # shared lines of the sites that were seen last: some 10 MB
+_TOP, _BOTTOM = 15, 25  # lines that are examined, not counting blank ones
+_MOST_COUNTED = 300_000  # distinct lines that are counted at a time
+_MOST_LINES_HELD = 50_000  # shared lines of the most recent sites: some 10 MB
 _MOST_SITES_HELD = 8_192
 _ENDS = frozenset(".!?:;")
 _EDGE, _INNER = "e", "i"
@@ -156,7 +156,7 @@ class LineCounts(NamedTuple):
 
     Attributes:
         site: The number of its site.
-        keys: By which its lines are counted, in this process only.
+        keys: Keys of its lines, valid in this process only.
     """
 
     site: int
@@ -164,11 +164,11 @@ class LineCounts(NamedTuple):
 
 
 class _Site:
-    """What is known of a site's shared lines.
+    """Known shared lines of a site.
 
     Attributes:
-        lines: A shared line, by its name: which one it is that was found.
-        learned: The same of those found in this start, by their keys.
+        lines: Shared line's name to its number in the order of discovery.
+        learned: Likewise by key, for lines found in this start.
         has_all_keys: True if all of its lines are among those found in this start.
     """
 
@@ -181,7 +181,7 @@ class _Site:
 
 
 class _Sites:
-    """The shared lines of each site, in the file; those of the latest sites in memory, too."""
+    """Shared lines of each site, in the file; those of the most recent sites also in memory."""
 
     def __init__(self, file: IntakeFile) -> None:
         self._file = file
@@ -190,7 +190,7 @@ class _Sites:
         self._lines_held = 0
 
     def of(self, number: int) -> _Site:
-        """Return what is known of a site."""
+        """Return the known shared lines of a site."""
         site = self._held.get(number)
         if site is not None:
             self._held.move_to_end(number)
@@ -224,20 +224,20 @@ class SharedLines:
     """Counts the lines of documents by site, and removes shared ones."""
 
     def __init__(self, file: IntakeFile) -> None:
-        """Go on with what earlier starts have decided."""
+        """Continue with the decisions of earlier starts."""
         self._file = file
         self._counts = KeyCounts(_MOST_COUNTED)
         self._documents: Counter[int] = Counter()
         self._sites = _Sites(file)
-        self._decided: dict[int, int] = {}  # what is to be written
+        self._decided: dict[int, int] = {}  # pending writes
 
     def state(self) -> bytes:
-        """Return what was counted; see `restore`."""
+        """Return the counts; see `restore`."""
         sites, counts = array("q", self._documents), array("q", self._documents.values())
         return _encode((self._counts.state(), sites.tobytes(), counts.tobytes()))
 
     def restore(self, state: bytes) -> None:
-        """Go on counting from a state, in a process that hashes texts as the one that had it."""
+        """Continue from saved counts; this process must hash texts like the one that saved them."""
         counted, sites, counts = msgspec.msgpack.decode(
             state, type=tuple[tuple[bytes, bytes, bytes], bytes, bytes]
         )
@@ -245,7 +245,7 @@ class SharedLines:
         self._documents = Counter(dict(zip(array("q", sites), array("q", counts), strict=True)))
 
     def count(self, document: Document) -> LineCounts:
-        """Take a document's lines into account, and return what to give `strip` with it."""
+        """Count a document's lines; return the value to pass to `strip` with it."""
         site = _site_number(site_of(document))
         self._documents[site] += 1
         edges, inner = _plain_texts(_plain_lines(document.text), document.text)
@@ -261,9 +261,9 @@ class SharedLines:
         """Return a document's text without shared lines, and the removed lines.
 
         Args:
-            document: As it was counted.
-            digest: Of its text.
-            counted: What `count` returned.
+            document: The document as counted.
+            digest: Digest of its text.
+            counted: Return value of `count`.
         """
         text, name = document.text, text_name(digest)
         number = counted.site
@@ -288,13 +288,13 @@ class SharedLines:
         return _without(all_lines, found), gone
 
     def flush(self) -> None:
-        """Write what was decided; it is durable with the file's next commit."""
+        """Write the decisions; they are durable with the file's next commit."""
         rows = sorted(self._decided.items())
         self._file.run_many("INSERT OR IGNORE INTO main.cleaned VALUES (?, ?)", rows)
         self._decided.clear()
 
     def _decision(self, name: int) -> int | None:
-        """Return how many shared lines were known when a text was decided; None: it is new."""
+        """Return the number of shared lines known when a text was decided; None if it is new."""
         if name in self._decided:
             return self._decided[name]
         decided = self._file.rows("SELECT number FROM @cleaned WHERE name = ?", name)
@@ -350,9 +350,9 @@ def _lines_to_remove(
 
 
 def site_of(document: Document) -> str:
-    """Name the site that a document is of: its host, else the folder or file that it is in."""
+    """Return a document's site: its host, else its folder or file."""
     if document.url:
-        if usual := _HOST.match(document.url):  # what the library's long look would give
+        if usual := _HOST.match(document.url):  # the same result as the library's slower parser
             return usual[1].casefold().removeprefix("www.")
         try:
             host = urlsplit(document.url).netloc
@@ -411,7 +411,7 @@ def _plain(line: str, *, is_regular: bool) -> str:
 def _edge(plain: str) -> str:
     """Return the key of a line at the top or the end; for a short one, numbers are ignored.
 
-    Of a sentence the numbers may be all that it says.
+    In a sentence the numbers may be the content.
     """
     if len(plain) <= _SHORT_CHARS and plain[-1:] not in _ENDS:
         return _DIGITS.sub("0", plain)
@@ -457,12 +457,12 @@ def _without(lines: list[str], found: set[int]) -> str:
 
 
 def _key(site: int, place: str, plain: str) -> int:
-    """By what a line is counted. It lives as long as the process: nothing is kept under it."""
+    """Return the key under which a line is counted, valid in this process only."""
     return hash((site, place, plain)) or 1
 
 
 def _name(site: int, place: str, plain: str) -> int:
-    """Under what a line is kept."""
+    """Return the name under which a line is stored."""
     return _number(f"{site} {place} {plain}")
 
 

@@ -14,18 +14,18 @@ from pairmill.chunking.chunk import Span, find_spans
 from pairmill.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pairmill.chunking.job import Job
+    from pairmill.chunking.reader_job import ReaderJob
 
 __all__ = ["Splitter", "make_splitter"]
 
 Splitter: TypeAlias = Callable[[str], list[Span]]
 Count: TypeAlias = Callable[[str], int]
-_SLACK = 0.95  # a piece that is too long is cut to this share of what would just fit
+_SLACK = 0.95  # a piece that is too long is cut to this share of the size that would just fit
 _MOST_TRIES = 12
 
 
-def make_splitter(job: Job) -> Splitter:
-    """Return the splitter that a job asks for.
+def make_splitter(job: ReaderJob) -> Splitter:
+    """Return the splitter that a job names.
 
     Raises:
         ConfigError: The splitter or the tokenizer cannot be loaded.
@@ -43,8 +43,8 @@ def make_splitter(job: Job) -> Splitter:
 def split_by_tokens(text: str, bounds: tuple[int, int, int], count: Count) -> list[Span]:
     """Cut a text along its structure into spans whose size is counted in tokens.
 
-    The text's own characters a token tell how many characters a span may have; a span that has more
-    than ``bounds[2]`` tokens all the same is cut again, down to single characters.
+    The maximum characters of a span are estimated from the text's mean characters per token; a span
+    that still has more than ``bounds[2]`` tokens is cut again, down to single characters.
     """
     if not text.strip():
         return []
@@ -103,7 +103,7 @@ def _token_counter(path: str) -> Count:
 
 
 def _own(name: str) -> Splitter:
-    """Load a function of the user's, and hold it to what every splitter promises."""
+    """Load a user's function, and check that it keeps the promises of a splitter."""
     module, _, attribute = name.partition(":")
     if not module or not attribute:
         raise ConfigError(f"splitter: '{name}' is not of the form module:name")

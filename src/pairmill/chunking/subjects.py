@@ -1,10 +1,10 @@
 """Makes units of chunks about the same subject, each from another document.
 
-A chunk is known by its most telling terms: stems of its content words, by how often they are in
-it and how rare they are in the corpus (tf-idf; those of title and headings count double), scaled so
-that a chunk's weights add up to a thousand. How near two chunks are is the weight that they share.
-Chunks are taken in the order of their ids, which are hashes: the first that is free, with the
-nearest free ones of other documents. So the same documents in any order give the same units.
+A chunk is represented by its most distinctive terms: stems of its content words, weighted by their
+frequency in it and rarity in the corpus (tf-idf; those of title and headings count double), scaled
+so that a chunk's weights add up to a thousand. The similarity of two chunks is the weight that they
+share. Chunks are taken in the order of their ids, which are hashes: the first that is free, with
+the nearest free ones of other documents. So the same documents in any order give the same units.
 
 All of the input is read before the first unit. The chunks wait in a temporary database on disk, so
 that memory is bounded whatever the size of the corpus: some 4 MB of counts, and the database's
@@ -31,17 +31,17 @@ from pairmill.records import Chunk, PartOrigin, digest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-__all__ = ["gather", "telling_terms"]
+__all__ = ["distinctive_terms", "gather"]
 
 _TERMS = 12  # of a chunk
-_WHOLE = 1_000  # what the weights of a chunk's terms add up to
+_WHOLE = 1_000  # sum of the weights of a chunk's terms
 _LEAST_SHARED = 2  # terms; a single one may be ambiguous
 _LEAST_NEAR = 150  # of _WHOLE
-_COPY = 800  # what shares more is the same text again, and no other look at its subject
-_MOST_TIMES = 4  # that a term counts, however often it is in a chunk
-_BUCKETS = 2**20  # of counts of chunks by term
+_COPY = 800  # chunks that share more are copies, not another view of the subject
+_MOST_TIMES = 4  # maximum occurrences of a term in a chunk that count
+_BUCKETS = 2**20  # size of the table of chunk counts by term
 _LOOKED_AT = 400  # chunks that are compared for each term, in the order of their ids
-_CANDIDATES = 32  # nearest ones, of which copies and chunks of the same document are left out
+_CANDIDATES = 32  # nearest candidates; copies and chunks of the same document are excluded
 _CACHE_KB = 32 * 1024
 _TELL_EACH = 256  # chunks
 
@@ -52,7 +52,7 @@ CREATE TABLE free (id BLOB PRIMARY KEY, terms BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE terms (term INTEGER, id BLOB, weight INTEGER, PRIMARY KEY (term, id)) WITHOUT ROWID;
 BEGIN;
 """
-# Of equal texts in several documents that of the least document id is taken, whichever came first.
+# Of equal texts in several documents, the one with the lowest document id is used.
 _PUT = (
     "INSERT INTO chunks VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET document ="
     " excluded.document, packed = excluded.packed WHERE excluded.document < document"
@@ -72,17 +72,17 @@ def gather(
 ) -> Iterator[Chunk]:
     """Yield units of 2 to ``size`` chunks of one subject, each of another document.
 
-    A chunk to which none is near enough gives no unit; none is in two.
+    A chunk without a sufficiently similar one makes no unit; no chunk is in two units.
 
     Args:
-        chunks: All of the input's; read to the end before the first unit comes.
+        chunks: All chunks of the input; read to the end before the first unit is yielded.
         size: Maximum chunks of a unit.
-        on_wait: Called now and then while they are read.
+        on_wait: Called periodically while they are read.
 
     Raises:
         StoppedError: The disk is full.
     """
-    # Without a name the database is SQLite's own temporary file, which no death leaves behind.
+    # Without a name SQLite uses a temporary file, which does not survive the process.
     with closing(sqlite3.connect("", isolation_level=None)) as database:
         try:
             database.executescript(f"PRAGMA cache_size = -{_CACHE_KB}; {_SCHEMA}")
@@ -101,7 +101,7 @@ def gather(
             ) from None
 
 
-def telling_terms(chunk: Chunk) -> Mapping[str, int]:
+def distinctive_terms(chunk: Chunk) -> Mapping[str, int]:
     """Return the stems of a chunk's content words, with their weights regardless of rarity."""
     language = primary(chunk.language)
     prepared = prepare(chunk.text, language)
@@ -114,11 +114,12 @@ def telling_terms(chunk: Chunk) -> Mapping[str, int]:
 
 
 class _Shelf:
-    """The waiting chunks, and their terms."""
+    """Chunks that wait for a unit, and their terms."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
-        self._holders = array("I", bytes(4 * _BUCKETS))  # chunks that hold a term, by its bucket
+        # number of chunks that contain a term, by its bucket
+        self._holders = array("I", bytes(4 * _BUCKETS))
         self._count = 0
 
     def put(self, chunk: Chunk) -> None:
@@ -126,13 +127,13 @@ class _Shelf:
         self._database.execute(_PUT, row)
 
     def describe(self) -> None:
-        """Find out what each chunk is about, once all are there."""
+        """Determine each chunk's distinctive terms, once all chunks are stored."""
         for chunk in self._all():
             self._count += 1
-            for term in telling_terms(chunk):
+            for term in distinctive_terms(chunk):
                 self._holders[_number(term) % _BUCKETS] += 1
         for chunk in self._all():
-            name, weights = bytes.fromhex(chunk.id), self._weighed(telling_terms(chunk))
+            name, weights = bytes.fromhex(chunk.id), self._weighed(distinctive_terms(chunk))
             shared = {
                 term: weight
                 for term, weight in weights.items()
@@ -146,7 +147,7 @@ class _Shelf:
                 )
 
     def groups(self, size: int) -> Iterator[list[Chunk]]:
-        """Take what belongs together off the shelf; the same for any order in which it was put."""
+        """Yield groups of related chunks; independent of the order in which they were added."""
         at = b""
         while (row := self._database.execute(_NEXT, (at,)).fetchone()) is not None:
             at, weights = row[0], _weights(row[1])
@@ -221,13 +222,13 @@ def _nearness(one: Weights, other: Weights) -> int:
 
 @lru_cache(maxsize=65_536)
 def _number(term: str) -> int:
-    """Map a term to a whole number that SQLite can hold."""
+    """Map a term to an integer that SQLite can store."""
     name = blake2b(term.encode("utf-8", "replace"), digest_size=8).digest()
     return int.from_bytes(name, "big") >> 1
 
 
 def _joined(chunks: list[Chunk]) -> Chunk:
-    """One chunk of several: place, title and section are the first one's."""
+    """Join several chunks into one, with the place, title and section of the first."""
     first, *others = chunks
     text, starts = first.text, []
     for chunk in others:
@@ -257,7 +258,7 @@ def _joined(chunks: list[Chunk]) -> Chunk:
 
 
 def _all_of(licenses: Iterable[str | None]) -> str | None:
-    """Several licences as one, which asks for all of them; None if one is not known."""
+    """Combine licences into one that requires all of them; None if one is unknown."""
     found = list(dict.fromkeys(licenses))
     return None if None in found else " AND ".join(filter(None, found))
 

@@ -80,12 +80,12 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
 
     from pairmill.clock import SystemClock
     from pairmill.config import PoolSettings
-    from pairmill.llm.endpoint_info import Look
+    from pairmill.llm.endpoint_info import EndpointInfo
     from pairmill.llm.local import model_path, running_server
     from pairmill.llm.price_files import load_prices
     from pairmill.llm.providers.endpoint import resolve
     from pairmill.llm.providers.profile import header_dialect
-    from pairmill.llm.providers.wire import Encoder
+    from pairmill.llm.providers.requests import RequestEncoder
     from pairmill.llm.retirement import today, warnings_on
     from pairmill.recipes.make import make_recipe
     from pairmill.run.connect import make_provider, price_of
@@ -101,7 +101,7 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
             endpoint = stack.enter_context(running_server(model_path(settings.model), slots=1))
         else:
             endpoint = resolve(settings, os.environ)
-        encoder = Encoder(endpoint.profile, endpoint.options)
+        encoder = RequestEncoder(endpoint.profile, endpoint.options)
         provider = make_provider(settings, endpoint, clock, 1, encoder)
         subject = Subject(
             endpoint,
@@ -111,7 +111,7 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
             header_dialect(endpoint.profile, endpoint.base_url),
         )
         try:
-            look, rng = Look(endpoint), random.Random()  # noqa: S311 (jitter)
+            look, rng = EndpointInfo(endpoint), random.Random()  # noqa: S311 (jitter)
             found = await examine(settings, subject, look, clock, rng)
             origin = make_recipe(settings).origin
             schemas = []

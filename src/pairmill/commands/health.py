@@ -45,7 +45,7 @@ def health(
 def _ask(given: str, path: str) -> tuple[bool, str]:
     from http.client import HTTPConnection, HTTPException
 
-    from pairmill.plain import plain
+    from pairmill.display import sanitize
 
     host, port = _place(given)
     connection = HTTPConnection(host, port, timeout=_TIMEOUT_S)  # no proxy, whatever is set
@@ -54,10 +54,10 @@ def _ask(given: str, path: str) -> tuple[bool, str]:
         reply = connection.getresponse()
         told = reply.read(_LONGEST).decode("utf-8", "replace")
     except (OSError, HTTPException) as error:
-        return False, f"no answer from {host}:{port}: {plain(str(error), _LONGEST)}"
+        return False, f"no answer from {host}:{port}: {sanitize(str(error), _LONGEST)}"
     finally:
         connection.close()
-    return reply.status == 200, plain(told.strip(), _LONGEST)  # noqa: PLR2004
+    return reply.status == 200, sanitize(told.strip(), _LONGEST)  # noqa: PLR2004
 
 
 def _place(given: str) -> tuple[str, int]:

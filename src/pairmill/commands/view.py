@@ -59,7 +59,7 @@ def view(
     from pairmill.errors import ConfigError
 
     try:
-        from pairmill.output.view.serve import serve_view
+        from pairmill.output.view.server import serve_view
     except ModuleNotFoundError as error:
         if error.name not in {"starlette", "uvicorn"}:
             raise

@@ -19,8 +19,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pairmill.errors import Kind, StoppedError
-from pairmill.llm.estimate import worst_constant_tokens, worst_text_tokens
 from pairmill.llm.prices import dollars
+from pairmill.llm.token_estimate import worst_constant_tokens, worst_text_tokens
 from pairmill.records import Usage
 
 if TYPE_CHECKING:

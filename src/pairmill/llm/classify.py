@@ -14,9 +14,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.error_bodies import Facts, first_dict, read_body, tells_of_failure
+from pairmill.llm.error_bodies import ErrorDetails, first_dict, read_body, reports_failure
 from pairmill.llm.limits.headers import retry_after_s
-from pairmill.llm.masking import plain
+from pairmill.llm.masking import masked_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -313,7 +313,7 @@ def classify(
     """
     facts = read_body(body)
     kind, code, reason = _kind(status, headers, facts)
-    message = plain(facts.message, secrets)
+    message = masked_line(facts.message, secrets)
     if status in _ADVICE:
         message = f"{message}: {_ADVICE[status]}" if message else _ADVICE[status]
     named = f"HTTP {status}" if message else _named(status)
@@ -324,7 +324,7 @@ def classify(
         kind,
         f"{message} ({named}){until}",
         status=status,
-        code=plain(code, secrets, 80) if code else None,
+        code=masked_line(code, secrets, 80) if code else None,
         reason=reason,
         retry_after_s=wait.seconds if wait else None,
         maybe_paid=kind.meaning.may_be_billed,
@@ -391,13 +391,14 @@ def classify_empty(
     inner = choice.get("error") if choice else None
     if inner:
         facts = read_body({"error": inner})
-    if inner or tells_of_failure(body):
+    if inner or reports_failure(body):
         # An error without a known kind comes from a model behind this endpoint.
         named = {"error": facts.error, "type": facts.names[0] if facts.names else None}
         error = classify(facts.status or _UNKNOWN, headers, named, now=now, secrets=secrets)
         return ProviderError(
             error.kind,
-            f"{plain(facts.message, secrets) or 'no reason given'} (an error inside HTTP {status})",
+            f"{masked_line(facts.message, secrets) or 'no reason given'}"
+            f" (an error inside HTTP {status})",
             status=facts.status or status,
             code=error.code or "error_in_success",
             reason=error.reason,
@@ -432,7 +433,7 @@ def _emptiness(
         if isinstance(body, dict) and _is_blocked(body):
             return _BY_FINISH["content_filter"]
         said = read_body(body).message if isinstance(body, dict) else ""
-        words = f": {plain(said, secrets, 200)}" if said else ""
+        words = f": {masked_line(said, secrets, 200)}" if said else ""
         if isinstance(body, dict) and "choices" in body:  # gateways under load send an empty body
             return Kind.OVERLOAD, "no_choices", f"the endpoint's reply holds no choice{words}"
         shape = f"its reply is that of {_shape(body)}"
@@ -440,7 +441,7 @@ def _emptiness(
     message = choice.get("message")
     refusal = message.get("refusal") if isinstance(message, dict) else None
     if isinstance(refusal, str) and refusal:
-        return Kind.BADOUT, "refusal", f"the model refused: {plain(refusal, secrets, 200)}"
+        return Kind.BADOUT, "refusal", f"the model refused: {masked_line(refusal, secrets, 200)}"
     return _BY_FINISH.get(
         str(choice.get("finish_reason")), (Kind.BADOUT, "empty", "the model answered with nothing")
     )
@@ -494,15 +495,17 @@ def _unreadable(body: bytes, secrets: Iterable[str]) -> tuple[Kind, str, str]:
     if not start:
         return Kind.LOST, "empty_body", "the endpoint sent an empty reply"
     if start.startswith(b"<") and re.match(rb"<(?:!doctype|html|head|body|\?xml|!--)", start):
-        title = plain(read_body(body).message, secrets, 80)
+        title = masked_line(read_body(body).message, secrets, 80)
         return Kind.FOREIGN, "html", f"{_NOT_COMPATIBLE}: it sent a web page ({title})"
     if start.startswith((b"{", b"[", b"data:", b":", b"event:", b"null")):
         return Kind.LOST, "not_json", "the endpoint's reply is not valid JSON"
-    shown = plain(body[:200].decode("utf-8", "replace"), secrets, 60)
+    shown = masked_line(body[:200].decode("utf-8", "replace"), secrets, 60)
     return Kind.FOREIGN, "not_json", f"{_NOT_COMPATIBLE}: its reply is not JSON ('{shown}')"
 
 
-def _kind(status: int, headers: Mapping[str, str], facts: Facts) -> tuple[Kind, str | None, str]:
+def _kind(
+    status: int, headers: Mapping[str, str], facts: ErrorDetails
+) -> tuple[Kind, str | None, str]:
     """Return the kind, the provider's code, and our own word if the kind is too coarse."""
     code = next((name for name in facts.names if name), None)
     limited = status in {429, 503} or "resource_exhausted" in facts.names

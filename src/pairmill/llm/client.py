@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pairmill.clock import Clock
     from pairmill.events import Bus
     from pairmill.llm.admission import Admission, Flight, SendLog, Turn
-    from pairmill.llm.patience import AnswerPatience
+    from pairmill.llm.answer_timeout import AnswerTimeout
     from pairmill.llm.providers.provider import ProviderReply
     from pairmill.llm.retry import Random
     from pairmill.records import Completion, Request
@@ -77,7 +77,7 @@ class Client:
         is_well: Probes a model, and returns whether it answered. Called, rarely, if requests fail
             repeatedly while no others are in flight: the last requests of a run may be the only
             ones that a server cannot answer.
-        patience: Bounds how long each answer may take; None: the wire alone does.
+        answer_timeout: Bounds how long each answer may take; None: the wire alone does.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Client:
         policy: RetryPolicy | None = None,
         purpose: str = "answer",
         is_well: Callable[[str], Awaitable[bool]] | None = None,
-        patience: AnswerPatience | None = None,
+        answer_timeout: AnswerTimeout | None = None,
     ) -> None:
         self._admission = admission
         self._flight = flight
@@ -101,7 +101,7 @@ class Client:
         self._policy = policy or RetryPolicy()
         self._purpose = purpose
         self._is_well = is_well
-        self._patience = patience
+        self._answer_timeout = answer_timeout
         self._looks: dict[str, _Look] = {}
 
     async def complete(self, request: Request, sends: SendLog | None = None) -> Completion:
@@ -178,9 +178,9 @@ class Client:
                 await self._clock.sleep(wait_s)
 
     def _send(self, turn: Turn) -> Awaitable[ProviderReply]:
-        if self._patience is None:
+        if self._answer_timeout is None:
             return turn.provider.complete(turn.request, turn.mode)
-        return self._patience.bound(partial(turn.provider.complete, turn.request, turn.mode))
+        return self._answer_timeout.bound(partial(turn.provider.complete, turn.request, turn.mode))
 
     def _left_s(self, history: History, failed_at: float, wait_s: float, *, asked: bool) -> float:
         """Return seconds until the next try has to begin; inf if it may wait for ever."""

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import httpx2
 import orjson
 
+from pairmill.display import sanitize
 from pairmill.llm.masking import hide
 from pairmill.llm.providers.endpoint import secrets_of
 from pairmill.llm.providers.network import make_client
 from pairmill.llm.providers.profile import fresh_key
-from pairmill.plain import plain
 
 if TYPE_CHECKING:
     from pairmill.llm.providers.endpoint import Endpoint
 
-__all__ = ["Look", "metrics_url", "read_gauges"]
+__all__ = ["EndpointInfo", "metrics_url", "read_gauges"]
 
 _TIMEOUT_S = 10.0
 _MOST_BYTES = 4 * 2**20
@@ -27,7 +27,7 @@ _MOST_MODELS = 5_000
 _OK = 200
 
 
-class Look:
+class EndpointInfo:
     """Free requests to an endpoint; None for anything it does not answer properly."""
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -41,7 +41,9 @@ class Look:
         body = await self._get(f"{self._base_url}/models", await self._own_headers())
         try:
             listed = orjson.loads(body or b"")["data"]
-            return [plain(hide(entry["id"], self._secrets), 200) for entry in listed[:_MOST_MODELS]]
+            return [
+                sanitize(hide(entry["id"], self._secrets), 200) for entry in listed[:_MOST_MODELS]
+            ]
         except (orjson.JSONDecodeError, KeyError, TypeError):
             return None
 

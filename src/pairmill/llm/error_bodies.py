@@ -8,13 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Facts", "first_dict", "read_body", "tells_of_failure"]
+__all__ = ["ErrorDetails", "first_dict", "read_body", "reports_failure"]
 
 _LAST_STATUS = 599
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ErrorDetails:
     """Facts about a failure from a body of any shape.
 
     Attributes:
@@ -31,20 +31,20 @@ class Facts:
     status: int | None
 
 
-def read_body(body: Any) -> Facts:
+def read_body(body: Any) -> ErrorDetails:
     """Extract the facts from a reply's body: decoded JSON of any shape, or other bytes."""
     if isinstance(body, bytes):
-        return Facts((), _page_title(body), "", None, None)
+        return ErrorDetails((), _page_title(body), "", None, None)
     if isinstance(body, list):
         body = first_dict(body) or {}  # Gemini wraps its error in a list of one
     if not isinstance(body, dict):
-        return Facts((), str(body)[:1000] if isinstance(body, str) else "", "", None, None)
+        return ErrorDetails((), str(body)[:1000] if isinstance(body, str) else "", "", None, None)
     told = body.get("base_resp")
     if not body.get("error") and isinstance(told, dict) and told.get("status_code"):
         # MiniMax: the outcome beside the answer, in a 200, with its own numbers
         name = f"base_resp.{told['status_code']}"
         text = str(told.get("status_msg") or "")
-        return Facts((name.lower(),), text, text[:8000], {"message": text}, None)
+        return ErrorDetails((name.lower(),), text, text[:8000], {"message": text}, None)
     error = _error(body)
     inner: dict[str, Any] = error if isinstance(error, dict) else body
     names = [_name(_first(inner, keys)) for keys in (_CODES, ("type",), ("status",))]
@@ -59,7 +59,7 @@ def read_body(body: Any) -> Facts:
     told_text = error if isinstance(error, str) else _innermost(_message(inner), inner)
     message = _unquoted(told_text)
     details = [message, inner.get("details"), inner.get("metadata")]
-    return Facts(
+    return ErrorDetails(
         tuple(name for name in names if name),
         message,
         json.dumps(details, default=str)[:8000],
@@ -68,7 +68,7 @@ def read_body(body: Any) -> Facts:
     )
 
 
-def tells_of_failure(body: Any) -> bool:
+def reports_failure(body: Any) -> bool:
     """Return whether the body of a success reports an error beside, or instead of, an answer."""
     if not isinstance(body, dict):
         return False

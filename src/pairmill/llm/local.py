@@ -27,7 +27,7 @@ from typing import IO, TYPE_CHECKING
 from pairmill.config import LOCAL
 from pairmill.errors import ConfigError
 from pairmill.llm.local_server import KEY_VARIABLE
-from pairmill.llm.masking import plain
+from pairmill.llm.masking import masked_line
 from pairmill.llm.providers.endpoint import Endpoint, Secret
 from pairmill.startup import keyless_environment
 
@@ -291,7 +291,7 @@ def _address(child: subprocess.Popen[bytes], words: IO[bytes], over: threading.E
 def _last_words(words: IO[bytes]) -> str:
     size = words.seek(0, os.SEEK_END)
     words.seek(max(0, size - 8192))
-    lines = [plain(line) for line in words.read().decode("utf-8", "replace").splitlines()]
+    lines = [masked_line(line) for line in words.read().decode("utf-8", "replace").splitlines()]
     telling = [line for line in lines if "error" in line.lower() or "failed" in line.lower()]
     return (telling or [line for line in lines if line] or ["it gave no reason"])[-1]
 

@@ -7,12 +7,12 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from pairmill.plain import plain as as_line
+from pairmill.display import sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["MESSAGE_LIMIT", "hide", "hide_in_headers", "mask", "plain"]
+__all__ = ["MESSAGE_LIMIT", "hide", "hide_in_headers", "mask", "masked_line"]
 
 MESSAGE_LIMIT = 300  # characters
 
@@ -153,7 +153,7 @@ def _encodings(secret: str) -> re.Pattern[str]:
     return re.compile(rf"[A-Za-z0-9+/_-]{{0,3}}(?:{parts})[A-Za-z0-9+/_-]{{0,3}}={{0,2}}")
 
 
-def plain(text: str, secrets: Iterable[str] = (), limit: int = MESSAGE_LIMIT) -> str:
-    """``text`` masked, as one line of at most ``limit`` characters: see `pairmill.plain`."""
+def masked_line(text: str, secrets: Iterable[str] = (), limit: int = MESSAGE_LIMIT) -> str:
+    """Return the text masked, as one line of at most ``limit`` printable characters."""
     text = text[: limit * 20]  # do not search long in what a hostile server sends
-    return as_line(mask(text, secrets), limit)
+    return sanitize(mask(text, secrets), limit)

@@ -11,10 +11,10 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import orjson
-import yaml
 
 from pairmill.errors import ConfigError
-from pairmill.llm.prices import PICO, Band, PeakHours, Price, PriceTable, pico, scale
+from pairmill.llm.prices import PICO, PeakHours, Price, PriceTable, PriceTier, pico, scale
+from pairmill.yaml_files import load_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -91,8 +91,8 @@ def _loads(text: str, where: str) -> Any:
             if len(text) > 2**20:
                 raise ConfigError(f"{where}: not valid JSON") from None
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        return load_yaml(text)
+    except ValueError:
         raise ConfigError(f"{where}: not valid YAML") from None
 
 
@@ -162,7 +162,7 @@ def _amounts(value: Mapping[str, Any], where: str) -> dict[str, int]:
     return {name: amount // _TOKENS for name, amount in amounts.items()}
 
 
-def _bands(value: Any, where: str) -> Iterator[Band]:
+def _bands(value: Any, where: str) -> Iterator[PriceTier]:
     wrong = f"{where}: 'bands' is a list of {{above: TOKENS, input: ..., output: ...}}"
     for item in sorted(_list(value, wrong), key=lambda band: str(band.get("above")).zfill(12)):
         above = item.get("above")
@@ -170,7 +170,7 @@ def _bands(value: Any, where: str) -> Iterator[Band]:
             raise ConfigError(wrong)
         amounts = _amounts(item, where)
         amounts.pop("reasoning", None)
-        yield Band(above, **amounts)
+        yield PriceTier(above, **amounts)
 
 
 def _peaks(value: Any, where: str) -> Iterator[PeakHours]:
@@ -263,7 +263,7 @@ def _of_litellm(line: Mapping[str, Any]) -> Price | None:
     usual = _litellm_amounts(line, "") or steps.pop(min(steps, default=0), None)
     bands = _litellm_bands(line)
     bands += [
-        Band(above, step.input, step.cached, None, step.output)
+        PriceTier(above, step.input, step.cached, None, step.output)
         for above, step in steps.items()
         if above
     ]
@@ -310,7 +310,7 @@ def _litellm_steps(line: Mapping[str, Any]) -> dict[int, Price]:
     return found
 
 
-def _litellm_bands(line: Mapping[str, Any]) -> list[Band]:
+def _litellm_bands(line: Mapping[str, Any]) -> list[PriceTier]:
     fields = {
         "input_cost_per_token": "input",
         "output_cost_per_token": "output",
@@ -325,7 +325,7 @@ def _litellm_bands(line: Mapping[str, Any]) -> list[Band]:
         if match and ours and amount is not None:
             above = int(match[1]) * (1000 if match[2] else 1)
             found.setdefault(above, {})[ours] = amount
-    return [Band(above, **amounts) for above, amounts in found.items()]
+    return [PriceTier(above, **amounts) for above, amounts in found.items()]
 
 
 def _models_dev(data: Mapping[str, Any]) -> Iterator[tuple[str, Price]]:
@@ -352,7 +352,7 @@ def _of_models_dev(cost: Mapping[str, Any]) -> Price | None:
                 _per_million(long.get(part))
                 for part in ("input", "cache_read", "cache_write", "output")
             ]
-            bands.append(Band(int(match[1]) * 1000, *amounts))
+            bands.append(PriceTier(int(match[1]) * 1000, *amounts))
     return Price(
         fresh,
         fresh if cached is None else cached,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pairmill.records import Usage
 
-__all__ = ["PICO", "Band", "PeakHours", "Price", "PriceTable", "dollars", "pico", "scale"]
+__all__ = ["PICO", "PeakHours", "Price", "PriceTable", "PriceTier", "dollars", "pico", "scale"]
 
 PICO = 10**12
 """Picodollars in a dollar."""
@@ -32,7 +32,7 @@ _OLD_DAYS = 90  # a price table of this age is worth a warning
 
 
 @dataclass(frozen=True, slots=True)
-class Band:
+class PriceTier:
     """Prices of a whole call whose prompt has more than ``above`` tokens, in picodollars a token.
 
     None: as in the price that the band belongs to.
@@ -93,7 +93,7 @@ class Price:
     output: int
     cache_write: int | None = None
     reasoning: int | None = None
-    bands: tuple[Band, ...] = ()
+    bands: tuple[PriceTier, ...] = ()
     peaks: tuple[PeakHours, ...] = ()
     tiers: tuple[tuple[str, Price], ...] = ()
     changes: tuple[tuple[date, Price], ...] = ()
@@ -225,7 +225,7 @@ def scale(price: Price, factor: Decimal) -> Price:
         return None if amount is None else _up(amount * factor)
 
     bands = tuple(
-        Band(b.above, times(b.input), times(b.cached), times(b.cache_write), times(b.output))
+        PriceTier(b.above, times(b.input), times(b.cached), times(b.cache_write), times(b.output))
         for b in price.bands
     )
     changes = tuple((since, scale(changed, factor)) for since, changed in price.changes)
@@ -281,7 +281,7 @@ def _worst(price: Price, prompt_tokens: int, max_tokens: int) -> int:
     )
 
 
-def _in_band(price: Price, band: Band) -> Price:
+def _in_band(price: Price, band: PriceTier) -> Price:
     return replace(
         price,
         input=price.input if band.input is None else band.input,

@@ -1,10 +1,10 @@
-"""Decides whether a call that failed within a run is made again, and when.
+"""Decides whether a call that failed is made again, and when: `RetryPolicy` within a run.
 
 Pure: the time waited and the random numbers come from outside. The back-off is exponential with
 full jitter (M. Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015): the wait is
 drawn evenly between nothing and the bound, so that calls that failed together do not come back
-together. The first call of a start has a policy of its own, derived from this one
-(`llm.modes.ProbePolicy`); units whose calls were given up may be tried again (`run.suspects`).
+together. The first calls of a start have a policy of their own, `ProbePolicy`; units whose calls
+were given up may be tried again (`pairmill.run.suspects`).
 """
 
 from __future__ import annotations
@@ -14,20 +14,26 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from pairmill.errors import Kind
+from pairmill.llm.providers.accepted_parameters import Refusal
 
 if TYPE_CHECKING:
     from pairmill.errors import ProviderError
 
 __all__ = [
+    "AT_PROBE",
+    "IN_PROBE",
     "IN_RUN",
     "MOST_BILLED",
     "Decision",
     "GiveUp",
     "History",
+    "ProbePolicy",
     "Random",
     "RetryPolicy",
     "Wait",
+    "fails_at_the_format",
     "is_of_server",
+    "names_the_format",
 ]
 
 _MOST_DOUBLINGS = 16
@@ -178,3 +184,47 @@ class RetryPolicy:
 
 IN_RUN = RetryPolicy(waits_for_others=True)
 """For the calls of a run, whose units are set aside and taken up again."""
+
+
+_SERVER_ERROR, _UNAVAILABLE = 500, 503
+_BAD_GATEWAY, _MOST_BAD_GATEWAY = 502, 4  # sends for each way of asking
+
+
+def names_the_format(error: ProviderError) -> bool:
+    """Return whether a refusal is about the way in which a schema was sent."""
+    return isinstance(error.refusal, Refusal) and error.refusal.is_about_format
+
+
+def fails_at_the_format(error: ProviderError) -> bool:
+    """Return True if a server says that what it needs for structured output is not there."""
+    return error.status == _UNAVAILABLE and names_the_format(error)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbePolicy(RetryPolicy):
+    """Retries once after a 500, and waits out all other server failures.
+
+    Some servers answer 500 to an unknown parameter: then a different parameter is better than a
+    retry.
+    """
+
+    def decide(
+        self, error: ProviderError, history: History, random: Random, *, alone: bool = False
+    ) -> Decision:
+        """See `RetryPolicy`."""
+        if error.status == _SERVER_ERROR and history.failures:
+            return GiveUp("an internal error, again")
+        if error.status == _BAD_GATEWAY and history.failures + 1 >= _MOST_BAD_GATEWAY:
+            return GiveUp("the server behind the gateway fails, again")
+        if fails_at_the_format(error) and history.failures:
+            return GiveUp("structured output fails, again")
+        if error.kind is Kind.FOREIGN:
+            return GiveUp("no other reply is to be expected there")
+        return RetryPolicy.decide(self, error, history, random, alone=alone)
+
+
+AT_PROBE = ProbePolicy(max_spent_s=30.0, cap_s=5.0, alone_cap_s=5.0)
+"""For the first calls of a run: long enough for a server that is still loading."""
+
+IN_PROBE = replace(AT_PROBE, max_billed=1)
+"""For calls that find a mode: after a broken reply, another way of asking is tried."""

@@ -25,8 +25,13 @@ from pairmill.llm.budget import (
     is_understated,
     worst_tokens,
 )
-from pairmill.llm.estimate import Estimator, fewest_tokens, prompt_chars, worst_constant_tokens
 from pairmill.llm.limits.headers import read_hint
+from pairmill.llm.token_estimate import (
+    Estimator,
+    fewest_tokens,
+    prompt_chars,
+    worst_constant_tokens,
+)
 from pairmill.records import Usage
 
 if TYPE_CHECKING:
@@ -36,11 +41,11 @@ if TYPE_CHECKING:
     from pairmill.errors import ProviderError
     from pairmill.llm.admission import Turn
     from pairmill.llm.budget import PricedUsage, Reservation
-    from pairmill.llm.estimate import Forecast
     from pairmill.llm.limits.headers import HeaderDialect, LimitHint
     from pairmill.llm.pools import Pool, PoolLease, Pools
     from pairmill.llm.prices import Price
     from pairmill.llm.providers.provider import Mode, Provider, ProviderReply
+    from pairmill.llm.token_estimate import Forecast
     from pairmill.records import Request
 
 __all__ = ["Route", "Router"]

@@ -6,8 +6,8 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from pairmill.display import sanitize
 from pairmill.errors import ConfigError, StorageError
-from pairmill.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -119,7 +119,7 @@ class CloudStore:
     def _refusal(self, error: Exception) -> StorageError:
         told = f"{type(error).__name__} {error}"
         known = next((words for mark, words in _WORDS.items() if mark in told), "")
-        words = known or f"{type(error).__name__}: {plain(str(error).split(chr(10), 1)[0], 160)}"
+        words = known or f"{type(error).__name__}: {sanitize(str(error).split(chr(10), 1)[0], 160)}"
         is_final = any(mark in told for mark in _FINAL)
         return StorageError(f"{self.where}: {words}", transient=not is_final)
 
@@ -144,9 +144,9 @@ def open_cloud(url: str, label: str) -> CloudStore:
     try:
         store = from_url(url, **options)
     except Exception as error:  # noqa: BLE001 (each store has errors of its own)
-        words = plain(str(error).split("\n", 1)[0], 160)
-        raise ConfigError(f"{label}: cannot open {plain(url, 200)}: {words}") from None
-    return CloudStore(store, plain(url, 200))
+        words = sanitize(str(error).split("\n", 1)[0], 160)
+        raise ConfigError(f"{label}: cannot open {sanitize(url, 200)}: {words}") from None
+    return CloudStore(store, sanitize(url, 200))
 
 
 def _may_use_http(environ: Mapping[str, str]) -> bool:

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from pairmill.display import sanitize
 from pairmill.output.markup import LONGEST, code, escaped, table
-from pairmill.plain import plain
 from pairmill.quality.trust import verdicts
 from pairmill.records import digest
 from pairmill.store.columns import ROW_FEATURES, ROW_NOTES, with_fields
@@ -159,14 +159,14 @@ def _front_matter(
     languages = sorted({code for code in facts.languages if _LANGUAGE.fullmatch(code)})
     rows = sum(layout.rows.values()) if layout.rows else facts.pairs
     head: dict[str, Any] = {
-        "pretty_name": plain(name, LONGEST) or "Instruction pairs",
+        "pretty_name": sanitize(name, LONGEST) or "Instruction pairs",
         "license": license_id if _LICENSE.fullmatch(license_id) else "unknown",
         "language": languages,
         "task_categories": ["text-generation"],
         "tags": ["synthetic", "instruction-tuning", "pairmill"],
         "size_categories": [_size(rows)] if rows else [],
     }
-    about = plain(f"Data files in state {state}")
+    about = sanitize(f"Data files in state {state}")
     files = [{"split": split, "path": path} for split, path in layout.files.items()]
     config = {"config_name": "default", "description": about, "data_files": files}
     return {key: value for key, value in head.items() if value} | {

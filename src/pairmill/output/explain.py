@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
-from pairmill.config import Settings
+from pairmill.display import sanitize, wrap_line
 from pairmill.errors import InputError, PairmillError, RejectedError
 from pairmill.events import Bus
 from pairmill.llm.price_files import load_prices
@@ -27,7 +27,6 @@ from pairmill.llm.prices import PICO
 from pairmill.output.rows import complete_lines, exchanges_of, open_shards, parse, published_shards
 from pairmill.output.show import print_texts
 from pairmill.output.source_texts import find_chunks, has_code
-from pairmill.plain import hanging, plain
 from pairmill.quality.filters import inspect
 from pairmill.quality.grounding import evidence_match, fragments, prepare_pair, score
 from pairmill.quality.support import support
@@ -38,14 +37,16 @@ from pairmill.recipes.make import recipe_of_folder
 from pairmill.recipes.recipe import NullContext
 from pairmill.recipes.repair import Asker, Questions
 from pairmill.records import Rejection, digest
-from pairmill.store.claims import CLAIMS, held_by
+from pairmill.store.claim_store import CLAIMS, held_by
 from pairmill.store.entries import UnitKey
 from pairmill.store.folder import read_folder
+from pairmill.store.side_files import read_last_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from pairmill.config import Settings
     from pairmill.output.rows import Row
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
     from pairmill.records import Chunk, Completion, Request
@@ -317,10 +318,7 @@ def _answers_of(folder: RunFolder, chunk_id: str) -> dict[str, Completion]:
 
 def settings_of(folder: RunFolder) -> Settings | None:
     """Return the settings of a run's last start; None if they cannot be read."""
-    try:
-        return Settings.model_validate_json(folder.resolved.read_bytes())
-    except (OSError, ValueError):
-        return None
+    return read_last_settings(folder)
 
 
 def _cost(answers: Iterable[Completion], settings: Settings) -> float | None:
@@ -452,7 +450,7 @@ def print_explanation(
         _head(_label("raw answer, without its question", answer), out)
         _block(answer.text, out)
     if found.note:
-        _line(f"note: {plain(found.note, 400)}", out, style="yellow")
+        _line(f"note: {sanitize(found.note, 400)}", out, style="yellow")
     for entry in found.dropped:
         _head(f"dropped: {entry.reason}", out)
         _block(f"{entry.detail}\n{entry.raw or ''}".strip(), out)
@@ -462,12 +460,12 @@ def print_explanation(
 def _print_origin(found: Explanation, out: Console) -> None:
     row, chunk = found.row, found.chunk
     place = "rejected" if found.is_rejected else "kept"
-    _head(f"{plain(row.get('id'), 80)}: {place}, in {found.shard.name}", out)
+    _head(f"{sanitize(row.get('id'), 80)}: {place}, in {found.shard.name}", out)
     for label in ("reason", "detail", "title", "source", "url", "document_id", "chunk_id"):
         if row.get(label):
-            _line(f"{label:<12} {plain(row[label], 400)}", out, 13)
+            _line(f"{label:<12} {sanitize(row[label], 400)}", out, 13)
     if chunk:
-        section = " > ".join(plain(part, 80) for part in chunk.section)
+        section = " > ".join(sanitize(part, 80) for part in chunk.section)
         where = f", under {section}" if section else ""
         _head(f"chunk: characters {chunk.start:,} to {chunk.end:,}{where}", out)
         _block(chunk.text, out)
@@ -484,13 +482,13 @@ def _print_verdict(found: Explanation, out: Console) -> None:
         if not entry.policy:
             out.print(Text(f"{entry.check:<20} {entry.value:>8g}   {entry.limit}"))
         else:
-            line = f"{entry.policy:<6} {entry.check}: {plain(entry.finding, 300)}"
+            line = f"{entry.policy:<6} {entry.check}: {sanitize(entry.finding, 300)}"
             _line(line, out, style="yellow")
     flags, scores = row.get("flags"), row.get("scores")
     if flags:
-        out.print(Text(f"flags        {', '.join(plain(flag) for flag in flags)}"))
+        out.print(Text(f"flags        {', '.join(sanitize(flag) for flag in flags)}"))
     if isinstance(scores, dict):
-        given = ", ".join(f"{plain(name)} {value}" for name, value in scores.items())
+        given = ", ".join(f"{sanitize(name)} {value}" for name, value in scores.items())
         out.print(Text(f"scores       {given}"))
     prompt, completion = row.get("prompt_tokens") or 0, row.get("completion_tokens") or 0
     cost = "price not known" if found.usd is None else f"${found.usd:.6f} for the whole chunk"
@@ -522,22 +520,22 @@ def _label(name: str, answer: Completion) -> str:
     at = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(answer.created))
     used = answer.usage
     return (
-        f"{name}: {plain(answer.model, 60)}, {plain(answer.finish_reason, 20)},"
+        f"{name}: {sanitize(answer.model, 60)}, {sanitize(answer.finish_reason, 20)},"
         f" {used.prompt_tokens:,} + {used.completion_tokens:,} tokens, {at}"
     )
 
 
 def _head(text: str, out: Console) -> None:
-    out.print(Rule(Text(plain(text, 200), style="bold"), align="left"))
+    out.print(Rule(Text(sanitize(text, 200), style="bold"), align="left"))
 
 
 def _line(text: str, out: Console, indent: int = 2, style: str = "") -> None:
     """Print a line, wrapped at blanks if the terminal is too narrow."""
     width = out.width if out.is_terminal else len(text)
-    out.print(Text(hanging(text, width, indent), style=style), soft_wrap=True)
+    out.print(Text(wrap_line(text, width, indent), style=style), soft_wrap=True)
 
 
 def _block(text: str, out: Console) -> None:
     cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
     for line in cut.split("\n"):
-        _line(f"  {plain(line, _LONGEST + 2)}", out, 0)
+        _line(f"  {sanitize(line, _LONGEST + 2)}", out, 0)

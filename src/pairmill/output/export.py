@@ -31,14 +31,15 @@ from pairmill.output.formats.registry import FORMATS, find_format, hint_for
 from pairmill.output.leak import GapCounter, Leak, measure_leak
 from pairmill.output.marks.overlay import NO_MARKS, Marks, read_marks
 from pairmill.output.marks.rescue import rescued_rows
-from pairmill.output.open_book import OpenBook, Shelf
+from pairmill.output.open_book import OpenBook, PassageStore
 from pairmill.output.origins import UNKNOWN, Origins, is_wanted, license_name
 from pairmill.output.related import SourceSketches
 from pairmill.output.rows import OrderedRows, is_rated_higher, published_shards
 from pairmill.output.split import SPLITS, SplitRecord, Splitter, read_splits
-from pairmill.output.tables import SplitWriter, WrittenTable, check_file_type, stored_schema
-from pairmill.store.folder import RunFolder, check_format
-from pairmill.store.rows import read_fields
+from pairmill.output.table_files import SplitWriter, WrittenTable, check_file_type, stored_schema
+from pairmill.store.folder import RunFolder
+from pairmill.store.row_encoding import read_fields
+from pairmill.store.side_files import check_formats
 from pairmill.store.superseded import read_superseded
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def export(
         StorageError: The disk refused.
     """
     options = options or ExportOptions()
-    check_format(RunFolder(folder))
+    check_formats(RunFolder(folder))
     shape = with_columns(find_format(options.shape), options.columns, read_fields(folder / ".run"))
     check_file_type(options.file_type)
     shape = replace(shape, schema=stored_schema(shape, options.file_type))
@@ -126,7 +127,7 @@ def export(
             )
         (staging / "scratch.db").unlink()
         rescued.unlink(missing_ok=True)
-        (staging / "shelf.db").unlink(missing_ok=True)
+        (staging / "passages.db").unlink(missing_ok=True)
         write_neighbours(staging, summary, shape, options, version)
         summary = replace(summary, sizes=_sizes(staging))
         if not options.dry_run:
@@ -179,15 +180,17 @@ class _Pass:
             found = self._find_repeats(self._passing())
             self._repeats = lambda row: found.get(row["id"])
         options = self._options
-        shelf = Shelf(staging / "shelf.db") if options.open_book else None
-        if shelf is not None:
-            self._book = OpenBook(options.open_book, options.unanswerable, options.seed, shelf)
-        related = self._relate(found, shelf)
+        passage_store = PassageStore(staging / "passages.db") if options.open_book else None
+        if passage_store is not None:
+            self._book = OpenBook(
+                options.open_book, options.unanswerable, options.seed, passage_store
+            )
+        related = self._relate(found, passage_store)
         moved = self._splitter.hold(self._earlier(out))
         (staging / "data").mkdir()
         files, kept = self._write_all(staging)
-        if shelf is not None:
-            shelf.close()
+        if passage_store is not None:
+            passage_store.close()
         self._dropped += Counter()  # forget zeros
         if not any(kept.values()):
             why = ", ".join(f"{count} {reason}" for reason, count in self._dropped.most_common(3))
@@ -215,7 +218,7 @@ class _Pass:
             folded_systems=self._systems["folded"],
         )
 
-    def _relate(self, repeats: Mapping[str, str], shelf: Shelf | None) -> int | None:
+    def _relate(self, repeats: Mapping[str, str], passage_store: PassageStore | None) -> int | None:
         """Keep together what belongs together; the number of documents that are kin to others."""
         options = self._options
         is_split = self._find_related is not None and options.shares.train != 100  # noqa: PLR2004
@@ -232,10 +235,10 @@ class _Pass:
         edges: set[tuple[str, str]] = set()
         if is_split and self._find_related is not None:
             edges.update(self._find_related(seen()))
-        elif shelf is not None:
+        elif passage_store is not None:
             deque(seen(), maxlen=0)
-        if is_split or shelf is not None:
-            self._take_texts(documents if is_split else frozenset(), chunks, shelf)
+        if is_split or passage_store is not None:
+            self._take_texts(documents if is_split else frozenset(), chunks, passage_store)
         if not is_split:
             return None
         edges |= self._sources.kin()
@@ -243,7 +246,7 @@ class _Pass:
         return len({document for edge in edges for document in edge})
 
     def _take_texts(
-        self, documents: Collection[str], chunks: set[str], shelf: Shelf | None
+        self, documents: Collection[str], chunks: set[str], passage_store: PassageStore | None
     ) -> None:
         """Read the texts again: those of documents to find kin, those of chunks for the shelf."""
         if self._read_texts is None:
@@ -252,8 +255,8 @@ class _Pass:
         for chunk in self._read_texts(chunks):
             if chunk.document_id in documents:
                 self._sources.add(chunk.document_id, chunk.id, chunk.text, chunk.sketch)
-            if shelf is not None and chunk.id in shown:
-                shelf.add(chunk.document_id, chunk.id, chunk.text)
+            if passage_store is not None and chunk.id in shown:
+                passage_store.add(chunk.document_id, chunk.id, chunk.text)
 
     def _earlier(self, place: Path) -> Iterator[tuple[str, str]]:
         """Yield the documents of an earlier export in the same place, with their splits."""

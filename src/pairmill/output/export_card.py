@@ -19,7 +19,7 @@ from pairmill.output.card import CARD, Layout, render_card
 from pairmill.output.export_place import MANIFEST
 from pairmill.output.facts import RunFacts
 from pairmill.output.markup import code, escaped
-from pairmill.output.tables import csv_reader_options
+from pairmill.output.table_files import csv_reader_options
 from pairmill.records import digest
 from pairmill.store.files import write_text
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pairmill.output.export_summary import ExportSummary
     from pairmill.output.formats.format import Format
     from pairmill.output.leak import Leak
-    from pairmill.output.tables import WrittenTable
+    from pairmill.output.table_files import WrittenTable
 
 __all__ = [
     "entry_names",

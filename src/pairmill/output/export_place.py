@@ -8,11 +8,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from pairmill.display import sanitize
 from pairmill.errors import FolderError, StorageError
 from pairmill.output.card import CARD
 from pairmill.output.formats.registry import find_format
 from pairmill.output.split import SPLIT_RECORD
-from pairmill.plain import plain
 from pairmill.store.files import DISK
 
 __all__ = [
@@ -77,7 +77,7 @@ def check_replaceable(out: Path, *, even_changed: bool = False) -> None:
     changed = None if even_changed else _changed_file(out)
     if changed:
         raise FolderError(
-            f"{out} was changed since it was exported ({plain(changed, 100)}); move it, name"
+            f"{out} was changed since it was exported ({sanitize(changed, 100)}); move it, name"
             " another folder, or replace it by 'pairmill export' with --replace"
         )
 
@@ -105,7 +105,7 @@ def describe_earlier(out: Path) -> str:
     try:
         told = json.loads((out / MANIFEST).read_bytes())
         pairs = sum(told["kept"].values())
-        return f"{plain(told['format'], 40)}, {pairs:,} pairs"
+        return f"{sanitize(told['format'], 40)}, {pairs:,} pairs"
     except FileNotFoundError:
         return ""
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from pairmill.display import sanitize
 from pairmill.output.origins import UNKNOWN, Origins, warnings
-from pairmill.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from pairmill.output.leak import Leak, LengthGap
-    from pairmill.output.tables import WrittenTable
+    from pairmill.output.table_files import WrittenTable
     from pairmill.store.counts import RunCounts
 
 __all__ = ["ExportRecord", "ExportSummary", "note_export", "read_exports", "summary_lines"]
@@ -97,24 +97,24 @@ def summary_lines(summary: ExportSummary) -> list[str]:
         would = f", in the place of an earlier export ({summary.replaced})" * bool(summary.replaced)
         lines = [
             f"{total:,} of {summary.rows:,} pairs would go to {summary.folder}{would}: {kept}",
-            f"the first: {plain(summary.first, _SHOWN_CHARS)}",
+            f"the first: {sanitize(summary.first, _SHOWN_CHARS)}",
         ]
     elif summary.replaced:
         lines.append(f"replaced the export that was there: {summary.replaced}")
     if summary.dropped:
         most = sorted(summary.dropped.items(), key=lambda item: (-item[1], item[0]))
-        reasons = ", ".join(f"{count:,} {plain(reason, 80)}" for reason, count in most)
+        reasons = ", ".join(f"{count:,} {sanitize(reason, 80)}" for reason, count in most)
         lines.append(f"dropped: {reasons}")
     lines += _system_lines(summary)
     if summary.marked:
         lines.append(f"marks: {', '.join(f'{n:,} {what}' for what, n in summary.marked.items())}")
-    lines += [plain(line, _SHOWN_CHARS) for line in summary.notices]
+    lines += [sanitize(line, _SHOWN_CHARS) for line in summary.notices]
     lines += _license_lines(summary)
     lines.append(_leak_line(summary.leak))
     if summary.related is not None and not summary.sources_read:
         lines.append("kin: by answers alone, since the run's inputs are not at hand")
     if summary.moved:
-        names = ", ".join(plain(name, 80) for name in summary.moved[:_MOST_NAMES])
+        names = ", ".join(sanitize(name, 80) for name in summary.moved[:_MOST_NAMES])
         more = len(summary.moved) - _MOST_NAMES
         lines.append(
             f"moved to another split than in the export before, since new text joins them to"
@@ -131,7 +131,7 @@ def _license_lines(summary: ExportSummary) -> list[str]:
     counts = summary.origins.licenses
     if set(counts) <= {UNKNOWN}:
         return []
-    named = ", ".join(f"{count:,} {plain(name, 80)}" for name, count in list(counts.items())[:5])
+    named = ", ".join(f"{count:,} {sanitize(name, 80)}" for name, count in list(counts.items())[:5])
     more = f" and {len(counts) - 5} more" if len(counts) > 5 else ""  # noqa: PLR2004 (a line)
     return [f"licences of the texts: {named}{more}", *warnings(counts)]
 

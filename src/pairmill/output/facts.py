@@ -8,11 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pairmill.display import sanitize
 from pairmill.errors import PairmillError
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import PICO
 from pairmill.output.rows import complete_lines, open_shards
-from pairmill.plain import plain
 from pairmill.store.counts import count_run
 from pairmill.store.folder import read_folder
 from pairmill.store.manifest import read_manifest_counts, read_totals
@@ -150,7 +150,7 @@ def why_nothing_published(path: Path) -> str:
         yet = " yet" if (path / ".run").is_dir() else ""
         return f"{path} holds no published pairs{yet} (data/train-*.jsonl)"
     of = Counter(counts.dropped) + Counter(counts.rejected) + Counter(counts.empty_reasons)
-    told = ", ".join(f"{count:,} {plain(why, 40)}" for why, count in of.most_common(3))
+    told = ", ".join(f"{count:,} {sanitize(why, 40)}" for why, count in of.most_common(3))
     return (
         f"{path}: no pair was kept of {counts.ended:,} chunks ({told or 'all empty'}); what was"
         f" dropped is in {path / 'rejected'}, and in the page of 'pairmill report {path}'"

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pairmill.display import sanitize
 from pairmill.errors import ConfigError, FolderError, HubError, PairmillError, UsageError
-from pairmill.llm.masking import plain as masked
+from pairmill.llm.masking import masked_line
 from pairmill.output.export_place import MANIFEST
 from pairmill.output.split import SPLIT_RECORD
-from pairmill.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -70,7 +70,7 @@ def check_repo_name(repo: str) -> None:
     """
     if not _REPO.fullmatch(repo) or ".." in repo or "--" in repo or repo.endswith(".git"):
         raise UsageError(
-            f"--push-to-hub: '{plain(repo, 100)}' is not a repository name; give OWNER/NAME, in"
+            f"--push-to-hub: '{sanitize(repo, 100)}' is not a repository name; give OWNER/NAME, in"
             f" letters,"
             " digits and single - _ ."
         )
@@ -162,14 +162,14 @@ def push_lines(repo: str, files: Mapping[str, int], *, public: bool) -> list[str
         f"would push {len(sent)} files, {sum(sent.values()):,} bytes, to the {kind} dataset {repo}"
         " (the hub was not asked):"
     )
-    return [head, *(f"  {size:>13,}  {plain(name, 200)}" for name, size in sorted(sent.items()))]
+    return [head, *(f"  {size:>13,}  {sanitize(name, 200)}" for name, size in sorted(sent.items()))]
 
 
 def pushed_line(target: HubTarget, address: str) -> str:
     """Describe what a push did, in a line."""
     kind = "public" if target.is_public else "private"
     replaced = f", in the place of an earlier one of {target.replaces:,} files"
-    return f"pushed to {plain(address)} ({kind}){replaced if target.replaces else ''}"
+    return f"pushed to {sanitize(address)} ({kind}){replaced if target.replaces else ''}"
 
 
 def _client() -> Any:
@@ -219,4 +219,4 @@ def _refusal(hub: Any, repo: str, error: Any) -> PairmillError:
 def _said(hub: Any, error: object) -> str:
     """Return the first line of an error, with a quoted token masked."""
     text = str(error).strip().splitlines()
-    return masked(text[0] if text else type(error).__name__, [hub.get_token() or ""])
+    return masked_line(text[0] if text else type(error).__name__, [hub.get_token() or ""])

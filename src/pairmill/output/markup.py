@@ -6,7 +6,7 @@ import html
 import string
 from typing import TYPE_CHECKING, TypeAlias
 
-from pairmill.plain import plain
+from pairmill.display import sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,12 +70,12 @@ LONGEST = 200
 
 def escaped(text: str, longest: int = LONGEST) -> str:
     """``text`` as words on one line: no markup, link, image, table cell or HTML can come of it."""
-    return plain(text, longest).translate(_ESCAPED)
+    return sanitize(text, longest).translate(_ESCAPED)
 
 
 def code(text: str) -> str:
     """``text`` as a code span on one line, which nothing in it can close or leave."""
-    inner = plain(text, LONGEST).replace("`", "'").replace("|", "¦")
+    inner = sanitize(text, LONGEST).replace("`", "'").replace("|", "¦")
     return f"`{inner}`" if inner else "(none)"
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pairmill.output.rows import Row
 
-__all__ = ["WORDS", "OpenBook", "Shelf"]
+__all__ = ["WORDS", "OpenBook", "PassageStore"]
 
 WORDS = {
     "en": ("Text", "The texts do not say."),
@@ -58,7 +58,7 @@ CREATE INDEX by_place ON passage (place);
 """
 
 
-class Shelf:
+class PassageStore:
     """Passages by the id of their chunk, on disk, in the order of a hash.
 
     ``scratch`` is a file that does not exist yet; the caller removes it.
@@ -105,18 +105,20 @@ class OpenBook:
         percent: Share of the rows that can have one, chosen by hash.
         unanswerable: Percent of these whose own passage is left out.
         seed: Seed of the choice.
-        shelf: The passages.
+        passage_store: The passages.
 
     Attributes:
         counts: Rows ``opened``, of these ``unanswerable``; ``no_text``: chosen, but their passage
             was not at hand.
     """
 
-    def __init__(self, percent: float, unanswerable: float, seed: int, shelf: Shelf) -> None:
+    def __init__(
+        self, percent: float, unanswerable: float, seed: int, passage_store: PassageStore
+    ) -> None:
         self._share = percent / 100
         self._unanswerable = unanswerable / 100
         self._seed = str(seed)
-        self._shelf = shelf
+        self._passage_store = passage_store
         self.counts: Counter[str] = Counter()
 
     def open(
@@ -134,7 +136,7 @@ class OpenBook:
             return None
         if self._draw(row, "open") >= self._share:
             return None
-        own = self._shelf.text(row["chunk_id"])
+        own = self._passage_store.text(row["chunk_id"])
         if own is None:
             self.counts["no_text"] += 1
             return None
@@ -166,7 +168,7 @@ class OpenBook:
             return []
         said = prepare(row["answer"], language).content
         found: list[str] = []
-        for document, text in self._shelf.from_place(self._draw(row, "place")):
+        for document, text in self._passage_store.from_place(self._draw(row, "place")):
             if document == row["document_id"] or not may_stand_beside(document) or text in found:
                 continue
             if coverage(said, prepare(text, language).content) < _FOREIGN_BELOW:

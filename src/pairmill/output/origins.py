@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
+from pairmill.display import sanitize
 from pairmill.output.markup import code, escaped, table
 from pairmill.output.rows import complete_lines, published_shards
-from pairmill.plain import plain
 from pairmill.quality.language import identify
 from pairmill.store.files import atomic_write
 
@@ -327,7 +327,7 @@ def license_name(said: object) -> str:
 
 @lru_cache(maxsize=1024)
 def _name_of(said: str) -> str:
-    parts = (_OPENED.sub("", plain(part, 300)).rstrip(") ") for part in said.split(" AND "))
+    parts = (_OPENED.sub("", sanitize(part, 300)).rstrip(") ") for part in said.split(" AND "))
     return " AND ".join(dict.fromkeys(_one(part) for part in parts if part)) or UNKNOWN
 
 

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
+from pairmill.display import sanitize
 from pairmill.errors import FolderError
 from pairmill.output.facts import why_nothing_published
 from pairmill.output.rows import complete_lines, open_shards, parse, published_shards, turns_of
 from pairmill.output.source_texts import find_chunks
-from pairmill.plain import plain
 from pairmill.store.folder import read_folder
 from pairmill.store.superseded import read_superseded
 
@@ -128,7 +128,7 @@ def print_pairs(
 
 
 def _print_row(row: Mapping[str, object], chunks: Mapping[str, Chunk], out: Console) -> None:
-    name = " \u00b7 ".join(plain(row[key], 80) for key in ("title", "source") if row.get(key))
+    name = " \u00b7 ".join(sanitize(row[key], 80) for key in ("title", "source") if row.get(key))
     out.print(Rule(Text(name, style="bold"), align="left"))
     chunk = chunks.get(str(row["chunk_id"]))
     if chunk is None:
@@ -139,11 +139,11 @@ def _print_row(row: Mapping[str, object], chunks: Mapping[str, Chunk], out: Cons
     grounding = row.get("grounding")
     shown = f"{grounding:.2f}" if isinstance(grounding, float) else "unknown"
     flags = row.get("flags")
-    flagged = ", ".join(plain(flag) for flag in flags) if isinstance(flags, list) else ""
+    flagged = ", ".join(sanitize(flag) for flag in flags) if isinstance(flags, list) else ""
     out.print(
         Text(
-            f"model {plain(row['model'])} \u00b7 grounding {shown}"
-            f" \u00b7 flags {flagged or 'none'} \u00b7 id {plain(row['id'])}\n",
+            f"model {sanitize(row['model'])} \u00b7 grounding {shown}"
+            f" \u00b7 flags {flagged or 'none'} \u00b7 id {sanitize(row['id'])}\n",
             style="dim",
         )
     )
@@ -162,7 +162,7 @@ def print_texts(row: Mapping[str, object], out: Console) -> None:
     fields = row.get("fields")
     if isinstance(fields, dict):
         for name, value in fields.items():
-            _print_part(plain(name, 80), str(value), out)
+            _print_part(sanitize(name, 80), str(value), out)
 
 
 def _print_part(label: str, text: str, out: Console, style: str = "") -> None:
@@ -170,7 +170,7 @@ def _print_part(label: str, text: str, out: Console, style: str = "") -> None:
     width = max(40, min(out.width, WIDTH) - 4)
     out.print(Text(label, style="dim"))
     for line in cut.split("\n"):
-        safe = plain(line, SHOWN_CHARS + 2)
+        safe = sanitize(line, SHOWN_CHARS + 2)
         wrapped = textwrap.wrap(safe, width) or [""]
         for part in wrapped:
             out.print(Text(f"  {part}", style=style), soft_wrap=True)

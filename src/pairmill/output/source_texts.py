@@ -24,19 +24,20 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import orjson
 
 from pairmill.chunking.reader import read_chunks
-from pairmill.config import Settings
+from pairmill.display import sanitize
 from pairmill.errors import PairmillError
 from pairmill.output.related import sketch_of
-from pairmill.plain import plain
 from pairmill.records import digest
 from pairmill.sources.files import check_inputs
 from pairmill.sources.remote import is_remote
 from pairmill.store.folder import read_folder
+from pairmill.store.side_files import read_last_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
 
+    from pairmill.config import Settings
     from pairmill.records import Chunk
     from pairmill.store.folder import RunFolder
 
@@ -81,7 +82,7 @@ def code_notice(folder: RunFolder, without_texts: str, without_recipe: str = "")
         return []
     reads = bool(settings.sources or settings.splitter)
     missing = without_texts if reads else without_recipe
-    named = ", ".join(plain(name, 80) for name in _code_of(settings)[:3])
+    named = ", ".join(sanitize(name, 80) for name in _code_of(settings)[:3])
     if not named or not missing:
         return []
     why = f"that takes Python code which the folder names ({named}), and which is not run"
@@ -89,10 +90,7 @@ def code_notice(folder: RunFolder, without_texts: str, without_recipe: str = "")
 
 
 def _settings_of(folder: RunFolder) -> Settings | None:
-    try:
-        return Settings.model_validate_json(folder.resolved.read_bytes())
-    except (OSError, ValueError):
-        return None
+    return read_last_settings(folder)
 
 
 def find_inputs(folder: RunFolder, *, run_code: bool = False) -> tuple[Settings | None, str]:

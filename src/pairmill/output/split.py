@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pairmill.display import sanitize
 from pairmill.errors import UsageError
-from pairmill.plain import plain
 from pairmill.records import digest
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def parse_shares(text: str) -> Shares:
         given = []
     if len(given) not in {2, 3}:
         raise UsageError(
-            f"cannot read '{plain(text, 40)}' as shares of train/validation/test, such as 90/5/5"
+            f"cannot read '{sanitize(text, 40)}' as shares of train/validation/test, such as 90/5/5"
             " (or 90/10: no test)"
         )
     train, validation, test = (*given, 0.0)[:3]

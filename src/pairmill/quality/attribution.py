@@ -2,8 +2,8 @@
 
 For each document with answers, the author whose other documents are most similar is chosen, without
 the document itself. Texts are distorted first (Stamatatos 2017, "Authorship attribution using text
-distortion"): words that are not common to the authors become a star, so that manner decides and not
-the subject. Frequencies of n-grams are compared by cosine delta (Evert et al. 2017, "Understanding
+distortion"): words that the authors do not share become a star, so that style decides and not the
+subject. Frequencies of n-grams are compared by cosine delta (Evert et al. 2017, "Understanding
 and explaining Delta measures for authorship attribution").
 """
 
@@ -23,8 +23,8 @@ __all__ = ["Attribution", "attribute", "few_authors", "why_not"]
 
 MOST_AUTHORS = 20
 LEAST_AUTHORS = 2
-LEAST_DOCUMENTS = 2  # of an author: one is left out
-LEAST_WORDS = 150  # of all answers of a document; fewer say nothing about a manner
+LEAST_DOCUMENTS = 2  # of an author: one document is left out in turn
+LEAST_WORDS = 150  # of all answers of a document; fewer show no style
 _COMMON_WORDS = 150
 _FEATURES = 800
 _GRAM = 4
@@ -36,10 +36,10 @@ class Attribution:
     """Number of documents whose answers were attributed to their author.
 
     Attributes:
-        authors: Among whom it was chosen.
-        documents: With answers, and with another document of the same author.
+        authors: Authors to choose from.
+        documents: Documents that have answers, and whose author has another document.
         answers: Documents whose answers read like their author's other documents.
-        sources: Documents that do so themselves, cut to the length of their answers.
+        sources: Documents whose own text does, cut to the length of their answers.
     """
 
     authors: int
@@ -89,7 +89,7 @@ def attribute(
         for name, said in tried[author].items():
             rest = _shares(whole[author] - grams[author][name], features)
             others = {**profiles, author: rest}
-            # A scale that knew the text in question would set it apart from its author's others.
+            # If the scale included the text in question, it would look unlike its author's others.
             scale = _Scale(list(others.values()))
             known = {other: scale.of(row) for other, row in others.items()}
             own = " ".join(sources[author][name].split()[: len(said.split())])
@@ -100,7 +100,7 @@ def attribute(
 
 
 def few_authors(documents: Sequence[int]) -> str:
-    """Say that there are too few authors to choose from; "" if there are enough.
+    """Return an explanation if there are too few authors to choose from; else "".
 
     Args:
         documents: Number of documents of each author.
@@ -116,7 +116,7 @@ def few_authors(documents: Sequence[int]) -> str:
 def why_not(
     sources: Mapping[str, Mapping[str, str]], answers: Mapping[str, Mapping[str, str]]
 ) -> str:
-    """Say why `attribute` gives nothing for these texts; "" if it gives a figure."""
+    """Return why `attribute` returns None for these texts; "" if it returns a figure."""
     few = few_authors([len(texts) for texts in sources.values()])
     if few or any(
         len(said.split()) >= LEAST_WORDS
@@ -134,7 +134,7 @@ def _nearest(point: Sequence[float], known: Mapping[str, Sequence[float]]) -> st
 
 
 def _common_words(texts: Sequence[Mapping[str, str]]) -> frozenset[str]:
-    """Words that most authors use, the most frequent ones of these."""
+    """Return the most frequent of the words that most authors use."""
     used: Counter[str] = Counter()
     total: Counter[str] = Counter()
     for documents in texts:

@@ -2,8 +2,8 @@
 
 Each answer is compared with its own chunk and with another one. If it is no closer to its own, the
 text is most likely not in the prompt. It judges after the first 50 chunks with pairs, and then
-after every 500. The rest at the end of a run is judged too, but only for a warning: so few chunks
-are no reason to fail a run.
+after every 500. The remaining chunks at the end of a run are judged too, but can only cause a
+warning: they are too few to fail a run for.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pairmill.quality.grounding import PreparedPair
     from pairmill.quality.text import Prepared
 
-__all__ = ["Canary", "CanaryLimits", "CanaryWindow", "ChunkComparer", "Sighting"]
+__all__ = ["Canary", "CanaryInput", "CanaryLimits", "CanaryWindow", "ChunkComparer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,13 @@ class CanaryLimits:
         first_chunks: Chunks with pairs before the first judgement.
         window_chunks: Chunks in each later one.
         least_lift: Mean coverage by the own chunk must exceed that by another by this much.
-        safe_coverage: Answers covered this well by their own chunk are in it, even where all
-            chunks are alike and the lift is small for that reason.
-        most_repeats: Largest share of instructions, or of texts that have none, that repeat an
-            earlier one of the window.
-        least_pairs: With fewer pairs than this nothing is judged.
-        last_chunks: Least chunks, each with a pair, for a judgement at the end of a run over what
-            the window holds by then.
+        safe_coverage: Answers covered this well by their own chunk come from it, even if the lift
+            is small because all chunks are alike.
+        most_repeats: Maximum share of instructions (or of texts without one) that repeat an earlier
+            one in the window.
+        least_pairs: Minimum number of pairs for a judgement.
+        last_chunks: Minimum number of chunks with a pair in the last window for a judgement at the
+            end of a run.
     """
 
     first_chunks: int = 50
@@ -53,7 +53,7 @@ class CanaryLimits:
 
 @dataclass(frozen=True, slots=True)
 class CanaryWindow:
-    """Figures of one window of chunks; ``problem`` is a plain sentence, or None if all is well."""
+    """Figures of one window of chunks; ``problem`` is a sentence for people, or None."""
 
     chunks: int
     pairs: int
@@ -71,14 +71,14 @@ class CanaryWindow:
 _KEPT_CHUNKS = 64  # to choose the other chunk from: about 30 kB each
 
 
-class Sighting(Struct, frozen=True, array_like=True):
-    """What the canary needs to know of a chunk and its pairs.
+class CanaryInput(Struct, frozen=True, array_like=True):
+    """Figures of one chunk and its pairs, as input of the canary.
 
     Attributes:
         own: Coverage of the answers by their own chunk, summed up.
         other: Coverage by another chunk, summed up.
-        compared: How many answers were compared; none of the first chunk.
-        instructions: A number of 64 bits for each pair, the same for the same words.
+        compared: Number of answers compared; 0 for the first chunk.
+        instructions: A 64-bit hash of each pair's words.
     """
 
     own: float
@@ -88,16 +88,16 @@ class Sighting(Struct, frozen=True, array_like=True):
 
 
 class ChunkComparer:
-    """Compares answers with their own chunk and with one of those that it saw before.
+    """Compares answers with their own chunk and with an earlier one.
 
-    It keeps 64 chunks. Same chunks, order and seed, same figures.
+    It keeps 64 chunks. The figures depend only on the chunks, their order and the seed.
     """
 
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
         self._others: list[PreparedChunk] = []
 
-    def look(self, chunk: PreparedChunk, pairs: Sequence[PreparedPair]) -> Sighting:
+    def look(self, chunk: PreparedChunk, pairs: Sequence[PreparedPair]) -> CanaryInput:
         """Compare the pairs of a chunk, and keep the chunk to compare others with."""
         draw = self._draw(chunk)
         own = other = 0.0
@@ -111,7 +111,7 @@ class ChunkComparer:
         self._remember(PreparedChunk(chunk.text, chunk.heading, chunk.language), draw)
         # a plain text has no instruction: there the text itself must not repeat
         names = [_number(pair.instruction.words or pair.answer.words) for pair in pairs]
-        return Sighting(own, other, compared, names)
+        return CanaryInput(own, other, compared, names)
 
     def _draw(self, chunk: PreparedChunk) -> int:
         """Map seed and chunk to a number, so that a replay draws the same."""
@@ -140,10 +140,10 @@ def _number(words: Sequence[str]) -> int:
 
 
 class Canary:
-    """Adds up what was seen of pairs as they came, and judges it.
+    """Accumulates figures of pairs as they arrive, and judges them.
 
-    Give it every valid pair, also those that a filter then drops: ungrounded pairs are what it
-    looks for. It keeps 8 bytes per instruction of the present window.
+    Add every valid pair, including those that a filter then drops: ungrounded pairs are what it
+    detects. It keeps 8 bytes per instruction of the current window.
     """
 
     def __init__(self, limits: CanaryLimits | None = None) -> None:
@@ -151,7 +151,7 @@ class Canary:
         self._size = self._limits.first_chunks
         self._reset()
 
-    def add(self, seen: Sighting) -> CanaryWindow | None:
+    def add(self, seen: CanaryInput) -> CanaryWindow | None:
         """Add a chunk with pairs. Returns the window's figures when it is full, else None."""
         if not seen.instructions:
             return None

@@ -4,8 +4,8 @@ Near means a Jaccard similarity of at least 0.7 between the sets of three-word r
 characters where a script has no spaces). It is computed exactly: two sets that similar must share
 one of their few rarest runs (prefix filtering: Bayardo, Ma and Srikant, "Scaling up all pairs
 similarity search", WWW 2007), so that an index of those finds every candidate, and each candidate
-is verified. For texts as short as instructions that is as fast as MinHash, misses nothing, and
-needs no seed and no other package.
+is verified. For texts as short as instructions this is as fast as MinHash, exact, and needs neither
+a seed nor another package.
 
 Nothing here depends on the order of the items: they are decided best score first, then by id.
 
@@ -51,7 +51,7 @@ _SLACK = 1e-9  # 0.7 * 10 must not round up to 8
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A text to compare, under a unique id; of duplicates the one with the higher score is kept."""
+    """A text to compare, with a unique id; of duplicates the one with the higher score is kept."""
 
     id: str
     text: str
@@ -72,7 +72,7 @@ def shingles(text: str) -> frozenset[tuple[str, ...]]:
 
 
 def jaccard(one: frozenset[tuple[str, ...]], other: frozenset[tuple[str, ...]]) -> float:
-    """Shared by all, 0 to 1; two empty sets are alike."""
+    """Return the Jaccard similarity, 0 to 1; 1 for two empty sets."""
     either = len(one | other)
     return len(one & other) / either if either else 1.0
 
@@ -139,7 +139,7 @@ class _Index:
         self.names.append(name)
 
     def find(self, runs: tuple[int, ...]) -> Iterator[tuple[int, float]]:
-        """Positions of all sets that are alike, each with its exact Jaccard."""
+        """Return the positions of all similar sets, each with its exact Jaccard similarity."""
         candidates = {at for run in self._prefix(runs) for at in self._postings.get(run, ())}
         wanted = frozenset(runs)
         low, high = self._least * len(runs) - _SLACK, len(runs) / self._least + _SLACK
@@ -154,8 +154,8 @@ class _Index:
     def _prefix(self, runs: tuple[int, ...]) -> tuple[int, ...]:
         """Return the rarest runs, of which two similar sets share at least one.
 
-        Alike sets share at least ``least`` of the larger one, so that one may not miss more than
-        the rest of its own.
+        Similar sets share at least ``least`` of the larger one, which bounds how many runs of a set
+        the other may lack.
         """
         return runs[: len(runs) - math.ceil(self._least * len(runs) - _SLACK) + 1]
 
@@ -184,7 +184,7 @@ def _root(parents: dict[str, str], name: str) -> str:
 
 
 def _to_kept(duplicate: Duplicate, found: dict[str, Duplicate]) -> Duplicate:
-    """Resolve an exact repeat of a text that is itself near to a third to that third."""
+    """Map an exact repeat of a near duplicate to the text that the latter repeats."""
     further = found.get(duplicate.of)
     return Duplicate(further.of, further.similarity) if further else duplicate
 
@@ -194,9 +194,9 @@ Embed: TypeAlias = "Callable[[Sequence[str]], Any]"
 
 _NAME = "wordllama"
 _SCALE = 127
-_BLOCK = 1024  # items that are compared with all kept ones at a time
-_LONGEST = 2_000  # characters that are looked at: a batch is padded to its longest text
-_PANEL = 8192  # kept ones in one product: 32 MB of cosines
+_BLOCK = 1024  # items compared with all kept ones at a time
+_LONGEST = 2_000  # characters that are embedded: a batch is padded to its longest text
+_PANEL = 8192  # kept items in one product: 32 MB of cosines
 
 
 def load_embedder() -> Embed:
@@ -210,7 +210,7 @@ def load_embedder() -> Embed:
         raise ConfigError("comparing by embeddings needs the extra: pip install 'pairmill[embed]'")
     from wordllama import WordLlama  # noqa: PLC0415 (an extra, and numpy with it)
 
-    # Without the folder it looks for the tokenizer in one of another name, and then on a hub.
+    # Without the folder it would look for the tokenizer elsewhere, and then on a hub.
     place = Path(found.submodule_search_locations[0])
     try:
         model = WordLlama.load(cache_dir=place, disable_download=True)
@@ -228,9 +228,10 @@ def find_alike(
 ) -> dict[str, Duplicate]:
     """Decide which items mean what another means: id of each to drop, to what it repeats.
 
-    Of two alike the higher score stays, then the smaller id; what is dropped is alike to something
-    that stays. The same items in any order give the same answer. An empty text is like no other.
-    Holds 256 bytes of each item; time grows with the square of their number.
+    Of two similar items the one with the higher score is kept, then the smaller id; a dropped item
+    is always similar to a kept one. The result does not depend on the order of the items. An empty
+    text resembles no other. Holds 256 bytes of each item; time grows with the square of their
+    number.
     """
     import numpy as np  # noqa: PLC0415 (comes with the extra)
 
@@ -243,7 +244,7 @@ def find_alike(
         block = range(start, min(start + _BLOCK, len(ordered)))
         nearest = _nearest(vectors, lengths, block, kept)
         inside = _cosines(vectors, lengths, block, block)
-        fresh = np.zeros(len(block), bool)  # those of the block that stay
+        fresh = np.zeros(len(block), bool)  # items of the block that are kept
         for row, at in enumerate(block):
             best, other = nearest[row]
             among = np.where(fresh, inside[row], -1.0)
@@ -259,7 +260,7 @@ def find_alike(
 
 
 def _rounded(vectors: Any) -> Any:
-    """To whole numbers, each row as long as a row can be; what is no number is 0."""
+    """Scale each row to the longest vector of whole numbers that fits; NaN becomes 0."""
     import numpy as np  # noqa: PLC0415
 
     given = np.nan_to_num(np.asarray(vectors, np.float64))
@@ -270,7 +271,7 @@ def _rounded(vectors: Any) -> Any:
 def _nearest(
     vectors: Any, lengths: Any, block: range, kept: Sequence[int]
 ) -> list[tuple[float, int]]:
-    """For each of a block the greatest cosine with a kept one, and which; -1 for none."""
+    """Return each item's greatest cosine with a kept item, and the latter's position, or -1."""
     best = [(-1.0, -1)] * len(block)
     for start in range(0, len(kept), _PANEL):
         panel = kept[start : start + _PANEL]
@@ -292,5 +293,5 @@ def _cosines(vectors: Any, lengths: Any, rows: Sequence[int], columns: Sequence[
 
 
 def _whole(text: str) -> str:
-    """Without lone surrogates, which the tokenizer does not take."""
+    """Remove lone surrogates, which the tokenizer does not accept."""
     return text.encode("utf-8", "replace").decode("utf-8")

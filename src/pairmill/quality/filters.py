@@ -72,7 +72,7 @@ class Finding(Struct, frozen=True, array_like=True):
     """One fault of a pair: the check, its policy, and one line for people.
 
     The detail may quote the model's words: show it, never run or format with it. ``beside`` is the
-    position of the elder that a twin is like.
+    position of the earlier pair that this one repeats.
     """
 
     check: str
@@ -135,12 +135,12 @@ def inspect(
     Args:
         pair: The pair.
         chunk: Its chunk.
-        earlier: The chunk's pairs before this one that were kept; the first of two twins stays.
+        earlier: The chunk's pairs before this one that were kept; of two twins the first is kept.
         thresholds: Policies and numbers.
-        terms: What must not leak out of the prompt.
+        terms: Texts that must not leak out of the prompt.
         support: The pair's score of `pairmill.quality.support`, where it was measured.
         grounding: Its score of `pairmill.quality.grounding`; None: it is measured here.
-        every_twin: Name each elder that the pair is a twin of, not the first alone.
+        every_twin: Report every earlier pair that the pair is a twin of, not only the first.
     """
     if grounding is None:
         grounding = score(pair, chunk)
@@ -160,7 +160,7 @@ def inspect(
 
 
 def _hints(case: Case) -> int:
-    """Return bits for what may be found in a case, as `_NEEDS` has them; all in the reference."""
+    """Return the bits of `_NEEDS` for what a case may contain; all bits if the reference runs."""
     pair, limits = case.pair, case.thresholds
     answer, instruction = pair.answer.fast, pair.instruction.fast
     counted = compare(pair.answer, case.chunk)
@@ -193,7 +193,7 @@ def _may_be_copied(answer: Prepared, counted: Comparison, limits: Thresholds) ->
 
 
 def _may_be_odd(answer: int, instruction: int, limits: Thresholds) -> bool:
-    """Return whether one of two texts may have too few words for some check, or too many."""
+    """Return whether instruction or answer may have too few or too many words for a check."""
     least = max(limits.answer_min_words, limits.definition_min_words, limits.yes_no_below_words)
     return not (
         least <= answer <= limits.answer_max_words
@@ -217,8 +217,8 @@ def _is_verbatim(evidence: str, case: Case) -> bool:
 def _policy(name: str, detail: str, case: Case) -> CheckPolicy:
     """Return what to do about a finding.
 
-    Words in an answer that is copied by design are the author's, whatever they say: no other answer
-    would come of asking again.
+    Words in an answer that is copied by design are the author's: asking again would not change
+    them.
     """
     policy = case.thresholds.policies[name]
     if name in _WORDING and not detail.startswith("the instruction") and _is_excerpt(case):
@@ -227,7 +227,7 @@ def _policy(name: str, detail: str, case: Case) -> CheckPolicy:
 
 
 def _is_excerpt(case: Case) -> bool:
-    """Return whether the answer stands in the text as it is, where copies are no fault."""
+    """Return whether the answer is a verbatim copy of the text, if the recipe asks for copies."""
     copies = case.thresholds.policies["near_copy"] is _KEEP
     return copies and case.pair.answer.text.strip() in case.chunk.text.text
 
@@ -237,7 +237,7 @@ def worst(findings: Iterable[Finding]) -> Finding | None:
     return max(findings, key=lambda finding: _ORDER.index(finding.policy), default=None)
 
 
-_KEEP = CheckPolicy.KEEP  # looking a member up in its class takes longer than many a check
+_KEEP = CheckPolicy.KEEP  # looking up an enum member takes longer than many checks
 _ORDER = tuple(CheckPolicy)
 _WORDING = frozenset({"points_at_source", "meta_text", "refusal"})
 
@@ -287,7 +287,7 @@ def _unseen_name(case: Case) -> str | None:
 
 def _evidence_missing(case: Case) -> str | None:
     if not case.pair.evidence:
-        return None  # whether evidence is asked for is the recipe's business
+        return None  # the recipe decides whether evidence is required
     least = case.thresholds.evidence_least
     if evidence_match(case.pair.evidence, case.chunk, least=least) >= least:
         return None
@@ -415,7 +415,7 @@ def _is_same_answer(one: PreparedPair, other: PreparedPair, least: float) -> boo
 
 
 def _personal_data(case: Case) -> str | None:
-    """Name the kinds found, never the finds themselves."""
+    """Name the kinds of what was found, never the text itself."""
     kinds: set[str] = set()
     for said in (case.pair.answer, case.pair.instruction):
         may_hold = said.fast is None or said.fast.hints & _PERSONAL
@@ -455,8 +455,8 @@ CHECKS: Mapping[str, Callable[[Case], str | None]] = MappingProxyType(
 """Name to check: a function from a case to one line of detail, or None if all is well."""
 
 
-# What a check needs to find anything: a hint of the answer, one of the instruction (further left),
-# or one of the case.
+# What a check needs in order to find anything: a hint from the answer, one from the
+# instruction (further left), or one from the case.
 _INSTRUCTION = len(Hint)
 (
     _ALWAYS,

@@ -65,7 +65,7 @@ _UNKNOWN = "\0"
 
 
 class _Reach(dict[int, int]):
-    """Places to the places up to five behind them; filled as asked."""
+    """Map of bit sets of places to the five places behind each; filled on demand."""
 
     def __missing__(self, places: int) -> int:
         one = places << 1
@@ -75,7 +75,7 @@ class _Reach(dict[int, int]):
 
 
 class _Step(dict[int, int]):
-    """Places to the two places behind them; filled as asked."""
+    """Map of bit sets of places to the two places behind each; filled on demand."""
 
     def __missing__(self, places: int) -> int:
         found = self[places] = places << 1 | places << 2
@@ -117,7 +117,7 @@ class PreparedChunk(Struct, frozen=True, dict=True, eq=False):
 
     @lazy
     def numbers(self) -> frozenset[str]:
-        """Numbers of text and headings, including those spelled out."""
+        """Numbers in the text and its headings, including those spelled out."""
         spelled = SPELLED_NUMBERS.keys() & self.text.vocabulary
         written = self.text.written_numbers | self.heading.written_numbers
         return written.union([SPELLED_NUMBERS[word] for word in spelled])
@@ -129,9 +129,9 @@ class PreparedChunk(Struct, frozen=True, dict=True, eq=False):
 
     @lazy
     def places(self) -> dict[str, int]:
-        """For each content stem of the text a number: bit ``n`` is set where it stands ``n``-th.
+        """Content stem of the text to its places: bit ``n`` is set if it is the ``n``-th stem.
 
-        Where a stem is near another one is then a question of shifts, for all places at once.
+        Shifting a bit set finds the neighbours of all places at once.
         """
         places = dict.fromkeys(self.text.stems, 0)
         bit = 1
@@ -142,29 +142,29 @@ class PreparedChunk(Struct, frozen=True, dict=True, eq=False):
 
     @lazy
     def reach(self) -> dict[int, int]:
-        """For the places of a stem, those up to five content words behind it; 0 for none."""
+        """Places up to five content words behind those of a stem, as a bit set; 0 if none."""
         return _Reach({0: 0})
 
     @lazy
     def step(self) -> dict[int, int]:
-        """For the places of a stem, the two behind each."""
+        """Return the two places behind each place of a stem, as a bit set."""
         return _Step({0: 0})
 
     @lazy
     def around(self) -> dict[int, int]:
-        """For the places of a stem, those up to three content words away."""
+        """Return the places up to three content words from those of a stem, as a bit set."""
         return _Around({0: 0})
 
     @lazy
     def opposable(self) -> frozenset[str]:
-        """Stems of which the text holds an opposite."""
+        """Stems whose opposite occurs in the text."""
         known = opposites()
         held = self.text.content & known.content
         return frozenset().union(*map(known.stems.__getitem__, held))
 
     @lazy
     def opposable_little(self) -> frozenset[str]:
-        """Function words of which the text holds an opposite; likewise."""
+        """Function words whose opposite occurs in the text."""
         known = opposites()
         held = self.text.vocabulary & known.little
         return frozenset().union(*map(known.words.__getitem__, held))
@@ -181,7 +181,7 @@ class PreparedChunk(Struct, frozen=True, dict=True, eq=False):
 
     @lazy
     def codes(self) -> dict[str, str]:
-        """Character for each word of the text, so that runs of words can be found as strings."""
+        """One character per word of the text, so that runs of words can be searched as strings."""
         return dict(zip(self.text.vocabulary, map(chr, count(1)), strict=False))
 
     @lazy
@@ -190,7 +190,7 @@ class PreparedChunk(Struct, frozen=True, dict=True, eq=False):
         return "".join(map(self.codes.__getitem__, self.text.words))
 
     def encode(self, answer: Iterable[str]) -> str:
-        """Encode an answer in these characters; a word that the text lacks is a NUL."""
+        """Encode an answer in these characters; words that are not in the text become NUL."""
         return "".join(map(self.codes.get, answer, repeat(_UNKNOWN)))
 
 
@@ -245,8 +245,8 @@ def prepare_chunk(
     Args:
         text: The chunk's text.
         context: Its title, author and section headings.
-        language: What its source claims, such as ``en`` or ``pt-BR``; the text's own words decide
-            where they are plain enough.
+        language: What its source claims, such as ``en`` or ``pt-BR``; the text's own words override
+            it if they are clear enough.
     """
     body = prepare(text, primary(language), is_source=True)
     if body.language is not None and is_confirmed(body, body.language):
@@ -297,7 +297,7 @@ def covered_by(answer: Prepared, chunk: PreparedChunk) -> float:
 
 
 def compare(answer: Prepared, chunk: PreparedChunk) -> Comparison | None:
-    """Count all that the checks need of an answer beside its chunk, once; None in the reference."""
+    """Compute, once, all counts of an answer and its chunk; None without the extension."""
     body, heading = chunk.text.fast, chunk.heading.fast
     if answer.fast is None or body is None or heading is None:
         return None
@@ -331,7 +331,7 @@ def fragments(answer: Sequence[str], chunk: PreparedChunk) -> Fragments:
 
 
 def shared_fragments(answer: Prepared, chunk: PreparedChunk, least: int) -> Fragments:
-    """Compute the fragments of a prepared answer, or report none if no run has ``least`` words."""
+    """Return the fragments of a prepared answer; empty if no run has ``least`` words."""
     counted = compare(answer, chunk)
     if counted is not None:
         total = answer.length or 1
@@ -343,7 +343,7 @@ def shared_fragments(answer: Prepared, chunk: PreparedChunk, least: int) -> Frag
 
 
 def coded_fragments(answer: str, chunk: PreparedChunk) -> Fragments:
-    """Compute the fragments of an answer that the chunk has encoded."""
+    """Return the fragments of an answer that was encoded by its chunk."""
     if not answer:
         return Fragments(0.0, 0.0, 0)
     at = covered = squares = longest = 0
@@ -358,7 +358,7 @@ def coded_fragments(answer: str, chunk: PreparedChunk) -> Fragments:
 
 
 def may_share_run(answer: str, chunk: PreparedChunk, least: int) -> bool:
-    """False if surely no run of ``least`` words of an encoded answer is in the chunk.
+    """Return False if certainly no run of ``least`` words of an encoded answer is in the chunk.
 
     Any run that long holds a whole block of two thirds of it (half, where a word is a character)
     that begins at a multiple of the rest.
@@ -382,7 +382,7 @@ def _run_length(rest: str, source: str) -> int:
         length = common_prefix(rest, source[at : at + len(rest)])
         if length == len(rest):
             break
-        at = source.find(rest[: length + 1], at + 1)  # a longer one, if there is any
+        at = source.find(rest[: length + 1], at + 1)  # only longer runs are of interest
     return length
 
 
@@ -394,7 +394,7 @@ def trigrams(tokens: Sequence[str]) -> tuple[Trigram, ...]:
 def evidence_match(evidence: str, chunk: PreparedChunk, *, least: float = 90.0) -> float:
     """Score how well the evidence matches the chunk: 100 if verbatim, less by edits, 0 for none.
 
-    Below ``least`` the figure may be 0 instead of the exact one, which saves most of the time.
+    A score below ``least`` may be returned as 0, which saves most of the time.
     """
     if chunk.text.fast is not None and evidence.isascii() and chunk.text.fast.holds_run(evidence):
         return 100.0
@@ -407,7 +407,7 @@ def evidence_match(evidence: str, chunk: PreparedChunk, *, least: float = 90.0) 
 
 
 def unseen_numbers(answer: Prepared, chunk: PreparedChunk) -> list[str]:
-    """Numbers of an answer that its chunk does not hold, sorted.
+    """Return the numbers in an answer that are not in its chunk, sorted.
 
     Only those of two digits or more (single ones are list marks), without thousands commas.
     """
@@ -427,8 +427,8 @@ def count_unseen_numbers(answer: Prepared, chunk: PreparedChunk) -> int:
 
 
 _LEAST_BLOCK = 3
-_REACH = 4  # words behind a negation in which the negated one is
-_INSIDE = frozenset(string.ascii_lowercase + ",;")  # what is before the blank
+_REACH = 4  # words after a negation among which the negated one is sought
+_INSIDE = frozenset(string.ascii_lowercase + ",;")  # the part before the blank
 _SINGLE = re.compile(r" (?<=[a-z,;] )([A-Z][\w\u2019'-]*)")
 _CASES = bytes.maketrans(
     (string.ascii_uppercase + "".join(_INSIDE)).encode(), b"A" * 26 + b"a" * len(_INSIDE)
@@ -440,7 +440,7 @@ _ALL_CAPITALS = bytes.maketrans(string.ascii_uppercase.encode(), b"A" * 26)
 
 
 def names(text: str) -> list[str]:
-    """Runs of two or more capitalised words on one line, as they are in the text."""
+    """Return the runs of two or more capitalised words on one line, as written."""
     bare = text.encode("ascii", "replace").translate(_ALL_CAPITALS, _INSIDE_NAMES)
     if b"A A" not in bare:
         return []  # no two words in a row begin with a capital
@@ -448,7 +448,7 @@ def names(text: str) -> list[str]:
 
 
 def unseen_names(answer: str, chunk: PreparedChunk) -> list[str]:
-    """Names of an answer of which a word is neither in the chunk nor in its headings."""
+    """Return the names in an answer with a word that is in neither chunk nor headings."""
     return [
         name
         for name in names(answer)
@@ -457,19 +457,19 @@ def unseen_names(answer: str, chunk: PreparedChunk) -> list[str]:
 
 
 def unseen_single_names(answer: str, chunk: PreparedChunk) -> list[str]:
-    """Words with a capital inside a sentence that are neither in the chunk nor its headings."""
+    """Return words capitalised within a sentence that are in neither chunk nor headings."""
     if b"a A" not in answer.encode("ascii", "replace").translate(_CASES):
         return []  # no capital inside a sentence
     return [
         match[1]
         for match in _SINGLE.finditer(answer)
-        if not chunk.text.holds(match[1].lower())  # nearly always; what is left, part by part
+        if not chunk.text.holds(match[1].lower())  # nearly always; the rest is checked part by part
         and _is_unseen(_POSSESSIVE.sub("", match[1]), chunk)
     ]
 
 
 def _is_unseen(name: str, chunk: PreparedChunk) -> bool:
-    """Return whether a word of a name is neither in the chunk, nor its headings, nor English."""
+    """Return whether a word of a name is in neither chunk nor headings, and no English word."""
     return any(
         not chunk.text.holds(part) and not chunk.heading.holds(part) and part not in ENGLISH
         for part in words(name)
@@ -477,14 +477,14 @@ def _is_unseen(name: str, chunk: PreparedChunk) -> bool:
 
 
 def count_unseen_negations(answer: Prepared, chunk: PreparedChunk) -> int:
-    """Count the stems that an English answer negates and its chunk does not; 0 in others."""
+    """Count stems that an English answer negates and its chunk does not; 0 in other languages."""
     if not is_stemmed(answer.language):
         return 0
     return len(negated_words(answer) - chunk.negated)
 
 
 def beside(text: Prepared, wanted: Container[str]) -> dict[str, list[frozenset[str]]]:
-    """Map each of some words of a text to the stems within three words of it, by place."""
+    """Map each of the given words to the stems within three words of each of its places."""
     stems = stems_in(text.language)
     said = text.words
     found: dict[str, list[frozenset[str]]] = {}

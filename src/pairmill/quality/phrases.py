@@ -16,9 +16,8 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import yaml
-
 from pairmill.quality.language import UNDETERMINED
+from pairmill.yaml_files import load_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,11 +44,10 @@ LANGUAGES = (
 """Two-letter codes of the languages that have a file."""
 
 # Where words are between spaces, a phrase must not begin or end inside one. Korean particles and
-# Hindi postpositions follow the noun, and Arabic ones are before it, without a space.
+# Hindi postpositions follow the noun, and Arabic prefixes precede it, without a space.
 _NO_BOUNDARY = frozenset({"zh", "ja", "th"})
 _LEADING_ONLY = frozenset({"ko", "hi"})
 _TRAILING_ONLY = frozenset({"ar"})
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MARKS = {"{": "(?:", "|": "|", "}": ")", "*": r"\w*"}
 _APOSTROPHES = ("\u2019", "\u02bc")
 
@@ -80,7 +78,7 @@ def phrases_of(language: str | None) -> Phrases | None:
     if language not in LANGUAGES:
         return None
     file = resources.files("pairmill.quality").joinpath(f"languages/{language}.yaml")
-    lists: dict[str, list[str]] = yaml.load(file.read_text("utf-8"), _LOADER)  # noqa: S506 (safe)
+    lists: dict[str, list[str]] = load_yaml(file.read_text("utf-8"))
     pointers = lists.get("pointers", [])
     yes_no = []
     if "yes_no" in lists:
@@ -112,14 +110,14 @@ def phrases_of(language: str | None) -> Phrases | None:
 
 
 def _starts(phrases: Sequence[str]) -> frozenset[str] | None:
-    """Return the first three characters of phrases; None if one's may be of several kinds."""
+    """Return the first three characters of the phrases; None if those of one vary."""
     found = {phrase[:3] for phrase in chain.from_iterable(map(_spread, phrases))}
     is_plain = all(len(start) == 3 and not set(start) & set(_MARKS) for start in found)  # noqa: PLR2004
     return frozenset(found) if is_plain else None
 
 
 def _opening(phrases: Sequence[str]) -> re.Pattern[str] | None:
-    """Build a pattern of what a text may open with, behind marks of emphasis; None for none."""
+    """Build a pattern of openings, after any emphasis marks; None if there are none."""
     if not phrases:
         return None
     spread = chain.from_iterable(map(_spread, phrases))
@@ -129,7 +127,7 @@ def _opening(phrases: Sequence[str]) -> re.Pattern[str] | None:
 def fold(text: str) -> str:
     """Lower case, with plain apostrophes: the form in which phrases are looked up."""
     lowered = text.lower()
-    for mark in _APOSTROPHES:  # looking each character up takes thirty times as long
+    for mark in _APOSTROPHES:  # a look-up per character takes thirty times as long
         lowered = lowered.replace(mark, "'")
     return lowered
 
@@ -144,7 +142,7 @@ def _any(phrases: Sequence[str], language: str) -> str:
 
 
 def _nouns(lists: dict[str, list[str]], language: str) -> list[str]:
-    """Build a pattern of the nouns for a source that no word makes a certain one."""
+    """Build a pattern of ambiguous nouns for a source that no other word makes certain."""
     if "source_nouns" not in lists:
         return []
     unless = _any(lists["source_nouns_unless"], language)
@@ -152,7 +150,7 @@ def _nouns(lists: dict[str, list[str]], language: str) -> list[str]:
 
 
 def _spread(phrase: str) -> list[str]:
-    """Write out what a phrase may begin with: a search leaps to a literal, not to a choice."""
+    """Expand choices at the start of a phrase: a search can skip to a literal only."""
     if not phrase.startswith("{"):
         return [phrase]
     choices, _, rest = phrase[1:].partition("}")
@@ -160,7 +158,7 @@ def _spread(phrase: str) -> list[str]:
 
 
 def _pattern(phrase: str) -> str:
-    """Turn a phrase into a pattern: ``{a|b}`` is one of several, ``*`` the rest of a word."""
+    """Convert a phrase to a pattern: ``{a|b}`` is one of several, ``*`` the rest of a word."""
     parts = re.split(r"([{|}*])", phrase)
     return "".join(_MARKS.get(part) or re.escape(part) for part in parts)
 
@@ -198,9 +196,8 @@ NOT_IN: Mapping[str, frozenset[str]] = MappingProxyType(
 def applies(check: str, language: str | None) -> bool:
     """Return whether a check works in a language (two-letter code).
 
-    An unknown language (None) is treated as English for checks of phrases, which is what they
-    look for then: those phrases are found in any text, and nothing else is claimed. In an unknown
-    script only those checks work that work in every language.
+    An unknown language (None) is treated as English by the checks of phrases: English phrases are
+    then searched in any text. In an unknown script only checks that work in every language apply.
     """
     if language is None:
         return True

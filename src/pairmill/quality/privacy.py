@@ -29,7 +29,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One find: kind (``email``, ``phone``, ``iban``, ``card``, ``ip``, ``secret``) and place."""
+    """One match: kind (``email``, ``phone``, ``iban``, ``card``, ``ip``, ``secret``) and place."""
 
     kind: str
     start: int
@@ -57,7 +57,7 @@ _SECRET = re.compile(
     r"|\beyJ[\w-]{10,1000}\.eyJ[\w-]{10,4000}\.[\w-]{10,1000}",
     re.DOTALL,
 )
-_SECRET_MARKS = (  # a letter that few texts hold, and what of it a secret begins with
+_SECRET_MARKS = (  # a letter that is rare in texts, and the beginning of a secret that contains it
     ("_", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hf_", "_live_")),
     ("-", ("-----BEGIN ", "glpat-", "sk-", "xox")),
     ("I", ("AKIA", "ASIA", "AIza")),
@@ -77,9 +77,9 @@ _PLACEHOLDERS = {
 
 
 def find(text: str) -> list[Match]:
-    """All personal data and secrets, in order, without overlaps: of two, the first kind wins.
+    """Return all personal data and secrets, in order; of two that overlap, the first kind wins.
 
-    Looked for in the order secret, email, iban, card, IPv4, phone, IPv6.
+    The kinds in order: secret, email, iban, card, IPv4, phone, IPv6.
     """
     taken: list[Match] = []
     for match in (*find_secrets(text), *find_personal(text)):
@@ -111,7 +111,7 @@ def redact(text: str) -> tuple[str, list[Match]]:
 
 
 def find_personal(text: str) -> Iterator[Match]:
-    """Addresses and numbers of people: all kinds but secrets, perhaps overlapping."""
+    """Return all kinds but secrets, possibly overlapping."""
     if "@" in text:
         for found in _EMAIL.finditer(text):
             if not _EXAMPLE.search(found.group()):
@@ -128,11 +128,11 @@ def find_personal(text: str) -> Iterator[Match]:
 
 
 def may_hold_personal(text: str, numbers: Sequence[tuple[int, int]]) -> bool:
-    """False if ``find_personal`` surely finds nothing; a third of its time, or less.
+    """Return False if ``find_personal`` certainly finds nothing; in at most a third of its time.
 
     Args:
         text: The text.
-        numbers: Where its numbers are, as ``find_numbers`` has them.
+        numbers: Positions of its numbers, from ``find_numbers``.
     """
     if "@" in text:
         return True
@@ -159,7 +159,7 @@ def _may_hold_numeric(text: str, numbers: Sequence[tuple[int, int]]) -> bool:
 
 
 def _may_stand_alone(text: str, start: int, end: int) -> bool:
-    """Return whether one number may be a card, an IPv4 address, or a phone without any gap."""
+    """Return whether one number may be a card, an IPv4 address, or a phone number without gaps."""
     return (
         end - start >= _DIGITS_OF_CARD or text.find(".", start, end) > 0 or text[start - 1] == "+"
     )

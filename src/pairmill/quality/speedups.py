@@ -1,8 +1,8 @@
-"""The compiled inner loops of the checks, where they were built.
+"""The compiled inner loops of the checks, if they were built.
 
 ``_speedups.c`` does in C what `pairmill.quality.text`, ``grounding`` and ``support`` do in Python,
-for texts whose words are between spaces. Those are the reference: where the extension is missing
-(no compiler when it was installed) or is turned off (``PAIRMILL_SPEEDUPS=off``), they run.
+for texts whose words are between spaces. The Python code is the reference, and runs if the
+extension is missing (no compiler at installation) or turned off (``PAIRMILL_SPEEDUPS=off``).
 Verdicts are the same.
 """
 
@@ -28,7 +28,7 @@ from pairmill.quality.word_lists import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-_VERSION = 3  # of the extension's interface: one built from another source is left alone
+_VERSION = 3  # version of the extension's interface: one built from other source is not used
 try:
     from pairmill.quality._speedups import VERSION, Lexicon, Text
 except ImportError:  # it was not built
@@ -51,11 +51,11 @@ __all__ = [
 
 
 class Flag(IntEnum):
-    """What a word is; the extension counts the different words of each kind in a text."""
+    """Kinds of words; the extension counts the distinct words of each kind in a text."""
 
     FUNCTION = 0  # one of the language's function words
-    OWN = 1  # one that no other language has
-    POINTER = 2  # of an instruction that refers to its source
+    OWN = 1  # a function word of no other language
+    POINTER = 2  # occurs in instructions that refer to their source
     POINTER_IN_ANSWER = 3
     NEGATION = 4
     SPELLED = 5  # a number in words
@@ -63,36 +63,36 @@ class Flag(IntEnum):
 
 
 class Hint(IntFlag):
-    """What a check may find in a text; where a bit is not set, it surely finds nothing."""
+    """Hints at what checks may find in a text; if a bit is not set, the check finds nothing."""
 
-    POINTS = 1  # as an English instruction, at its source
-    POINTS_IN_ANSWER = 2  # as an English answer
+    POINTS = 1  # a reference to the source, as in English instructions
+    POINTS_IN_ANSWER = 2  # likewise, as in English answers
     NAMES = 4  # words in a row that begin with a capital
     REFUSES = 8  # in English
     PLACEHOLDERS = 16
-    FOREIGN = 32  # in another language than the one that it was prepared for
+    FOREIGN = 32  # another language than the one it was prepared for
     CUT = 64
     PERSONAL = 128
     SECRETS = 256
 
 
 class Comparison(NamedTuple):
-    """Counts of an answer beside its text.
+    """Counts of an answer compared with its text.
 
     Attributes:
-        shared: Different stems of the answer that the text or its headings hold.
+        shared: Distinct stems of the answer that occur in the text or its headings.
         near: Neighbouring stems that are near each other in the text, in either order.
-        ahead: So in the answer's order.
-        gap: The longest run of those that are not near.
-        linked: Neighbours that the text holds both.
-        parted: Of these, that do not follow each other there.
+        ahead: Of these, those in the answer's order.
+        gap: Longest run of neighbouring stems that are not near each other.
+        linked: Neighbouring stems that both occur in the text.
+        parted: Of these, those that do not follow each other there.
         strayed: As of `pairmill.quality.support.SupportSignals`; likewise ``isolated``.
-        unseen_numbers: Different numbers that neither the text nor its headings hold.
-        unseen_capitals: Words with a capital inside a sentence that the text lacks; -1 where they
-            have to be looked at.
+        unseen_numbers: Distinct numbers that are in neither the text nor its headings.
+        unseen_capitals: Words capitalised within a sentence that are not in the text; -1 if Python
+            has to count them.
         negations: Stems that the answer negates and the text does not.
-        opposed: Words of which the text has the opposite in the same place, if asked for.
-        covered: Words in runs that the text holds.
+        opposed: Words whose opposite is in the same place of the text, if requested.
+        covered: Words in runs that occur in the text.
         squares: The sum of the squares of the runs' lengths.
         longest: Words of the longest run.
     """
@@ -133,13 +133,13 @@ def reference() -> Iterator[None]:
 def fast_text(
     folded: str | None, text: str, language: str | None, *, is_source: bool = False
 ) -> Text | None:
-    """Return a text for the extension, or None where the reference is used.
+    """Return a text for the extension, or None if the reference is used.
 
     Args:
-        folded: Its folded words with blanks between them; of ASCII None will do.
-        text: As given; its numbers are looked for there.
+        folded: Its folded words separated by blanks; None is enough for ASCII.
+        text: The text as given; its numbers are searched here.
         language: Two-letter code; None is taken for English.
-        is_source: It is compared with, and not checked itself.
+        is_source: Answers are compared with it; it is not checked itself.
     """
     if not _is_used:
         return None
@@ -151,12 +151,12 @@ def fast_text(
 
 
 class MarkedWords:
-    """Words with marks, 0 to 7 each, to be counted in texts; only where the extension was built."""
+    """Words with marks, 0 to 7 each, to be counted in texts; requires the extension."""
 
     def __init__(self, marks: Mapping[str, int]) -> None:
         """Create it; ``marks`` are bits."""
         self._lexicon = Lexicon(lambda word: ("", marks[word]), len(marks))
-        Text(self._lexicon, " ".join(marks).encode(), b"")  # which makes it known
+        Text(self._lexicon, " ".join(marks).encode(), b"")  # creating it registers it
 
     def count(self, text: str) -> tuple[int, ...]:
         """Count an ASCII text's words, those that begin with a digit, and those with each mark."""
@@ -164,13 +164,13 @@ class MarkedWords:
 
 
 def word_table(words: Iterable[str]) -> Text:
-    """Return English words as a text, to look them up; only where the extension was built."""
+    """Return English words as a text for look-ups; requires the extension."""
     return Text(_lexicon("en"), " ".join(words).encode(), b"")
 
 
 @cache
 def _lexicon(language: str) -> Lexicon:
-    """Return stems and flags of a language's words; it alone keeps them."""
+    """Return the table of stems and flags of a language's words."""
     lists = {
         Flag.FUNCTION: FUNCTION_WORDS.get(language, frozenset()),
         Flag.OWN: own_words(language),

@@ -1,4 +1,4 @@
-"""Stems: what the usual forms of a word share, and which words carry meaning at all."""
+"""Stems: the part that the usual forms of a word share; words without meaning have none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["ENGLISH_STEMS", "content_stem", "is_stemmed", "stem", "stems_in"]
 
 _STEMMED = frozenset({"en", None})
 _NONE: frozenset[str] = frozenset()
-_PREFIX = 6  # letters kept of a word of a language we have no stemmer for
+_PREFIX = 6  # letters kept of a word, in languages without a stemmer
 _MIN_STEM = 3
 _PLURALS = (("sses", "ss"), ("ies", "y"), ("ness", ""), ("us", "us"), ("ss", "ss"), ("s", ""))
 _ENDINGS = (
@@ -22,10 +22,10 @@ _MIN_REST = 4  # letters before an ending; "ring" and "bed" keep theirs
 
 
 def stem(word: str) -> str:
-    """Cut an English word to what its usual forms share; words of a letter or digits to nothing.
+    """Return the stem of an English word; "" for single letters and digits.
 
-    A light cut of our own (plural, then one ending), not Porter's: it only has to bring an answer's
-    and a passage's forms of one word together.
+    A light stemmer of our own (plural, then one ending), not Porter's: it only has to map the forms
+    of a word in an answer and in its passage to the same stem.
     """
     if len(word) <= _MIN_STEM:
         return word if len(word) > 1 and not word.isdigit() else ""
@@ -47,7 +47,7 @@ def stem(word: str) -> str:
 
 
 def is_stemmed(language: str | None) -> bool:
-    """Return whether words of a language have stems; those of others are cut to six letters."""
+    """Return whether a language has a stemmer; words of others are cut to six letters."""
     return language in _STEMMED
 
 
@@ -64,7 +64,7 @@ class Stems(dict[str, str]):
 
     def __missing__(self, word: str) -> str:
         found = self.make(word)
-        if word.isdigit():  # of numbers there is no end, and few come again
+        if word.isdigit():  # numbers are countless, and few recur
             return found
         if len(self) >= self.MOST:
             self.clear()
@@ -72,7 +72,7 @@ class Stems(dict[str, str]):
         return found
 
     def make(self, word: str) -> str:
-        """Return a word's stem without keeping it, for a caller that keeps it elsewhere."""
+        """Return a word's stem without caching it, for a caller with a cache of its own."""
         if word in self._little:
             return ""
         return stem(word) if self._is_stemmed else word[:_PREFIX]

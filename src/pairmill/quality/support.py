@@ -2,9 +2,9 @@
 
 Grounding asks whether an answer's words are in the text, which any answer to the right text
 passes. Support asks whether they are *together* there: a fact is a relation of words, and most
-changes of a fact put words beside each other that are not so in the text. Numbers, names and
-negations that the text does not hold count on top, and words of which the text has the opposite in
-the same place. No model is asked.
+changes of a fact put words beside each other that are not together in the text. Numbers, names and
+negations that are not in the text also lower the score, as do words whose opposite is in the same
+place of the text. No model is asked.
 """
 
 from __future__ import annotations
@@ -43,16 +43,17 @@ class SupportSignals(Struct, frozen=True):
     Attributes:
         near: Share of the answer's neighbouring content stems that are within five content words
             of each other in the text, 0 to 1.
-        turned: Share of them that do so only in the other order, 0 to 1.
+        turned: Share of them that are only near each other in the other order, 0 to 1.
         gap: The longest run of neighbours that are not near each other in the text.
-        numbers: Numbers that the text does not hold.
-        names: Words with a capital inside a sentence that the text does not hold.
+        numbers: Numbers that are not in the text.
+        names: Words capitalised within a sentence that are not in the text.
         negations: Negated words that the text does not negate.
-        apart: Of the neighbours that the text holds both, the share that do not follow each other
-            there, with at most one content word between.
-        strayed: Words between two others that the text has another word between.
-        isolated: Words that follow neither neighbour in the text, in a stretch that else does.
-        opposed: Words of which the text has the opposite in the same place (English).
+        apart: Of the neighbours that both occur in the text, the share that do not follow each
+            other there, with at most one content word between them.
+        strayed: Words between two others, where the text has another word between these.
+        isolated: Words that are next to neither neighbour in the text, in a stretch that otherwise
+            is.
+        opposed: Words whose opposite is in the same place of the text (English).
         length: Content stems of the answer.
     """
 
@@ -70,8 +71,8 @@ class SupportSignals(Struct, frozen=True):
 
     @property
     def score(self) -> float:
-        """Score, over 0 to 1: 1 for nothing lost; weights from ``benchmarks/quality``."""
-        # A long answer has more of these by chance, and as many by mistake.
+        """Score from 0 to 1, the best; weights from ``benchmarks/quality``."""
+        # A long answer has more of these by chance, but no more by mistake.
         by_chance = (
             0.3 * min(max(self.gap - _FREE_GAP, 0), _MOST_GAP)
             + 0.3 * min(self.names, _MOST)
@@ -105,9 +106,9 @@ class SupportSignals(Struct, frozen=True):
 
 _FREE_GAP, _MOST_GAP, _MOST = 4, 10, 3
 _USUAL_LENGTH = 30
-_MOST_TURNED = 0.3  # more are turned in no true answer; all are in a text read backwards
-_LEAST_NEIGHBOURS = 4  # fewer say nothing about an answer
-_LEAST_SHARED = 2  # words beside a function word that stand beside its opposite in the text
+_MOST_TURNED = 0.3  # no true answer has more; in a text read backwards all are turned
+_LEAST_NEIGHBOURS = 4  # fewer are no evidence
+_LEAST_SHARED = 2  # neighbours of a function word that are beside its opposite in the text
 
 
 def support(
@@ -115,7 +116,7 @@ def support(
 ) -> float | None:
     """Return the row's ``support``, 0 to 1; None if it cannot be measured.
 
-    That is so in scripts without spaces between words, and for an answer of four content words or
+    It cannot in scripts without spaces between words, nor for an answer of four content words or
     fewer.
 
     Args:
@@ -164,10 +165,10 @@ class _Neighbours(NamedTuple):
 
     Attributes:
         near: Near each other in the text, in either order.
-        ahead: So in the answer's order.
-        gap: The longest run of those that are not near.
+        ahead: Of these, those in the answer's order.
+        gap: Longest run of neighbours that are not near each other.
         linked: Both in the text.
-        parted: Of these, that do not follow each other there.
+        parted: Of these, those that do not follow each other there.
         strayed: As of `SupportSignals`.
         isolated: Likewise.
     """
@@ -205,11 +206,11 @@ def _neighbours(answer: Prepared, chunk: PreparedChunk) -> _Neighbours:
 
 
 def _out_of_place(places: Sequence[int], parted: bytes, follows: bytes) -> tuple[int, int]:
-    """Count the words that strayed, and the isolated ones.
+    """Count strayed and isolated words; see `SupportSignals`.
 
     Args:
         places: Places of each stem of the answer in the text.
-        parted: For each but the last, whether the text holds it and the next one, but apart.
+        parted: For each but the last, whether it and the next one are both in the text, but apart.
         follows: Likewise, whether the next one follows it there.
     """
     strayed = isolated = 0
@@ -232,9 +233,9 @@ def _out_of_place(places: Sequence[int], parted: bytes, follows: bytes) -> tuple
 
 
 def _count_opposed(answer: Prepared, chunk: PreparedChunk) -> int:
-    """Count the answer's words of which the text has the opposite in the same place.
+    """Count the answer's words whose opposite is in the same place of the text.
 
-    Not those that either side negates, since "not easy" says what "hard" does.
+    Words that either side negates do not count: "not easy" means "hard".
     """
     if not is_stemmed(answer.language):
         return 0
@@ -264,7 +265,7 @@ def _count_opposed(answer: Prepared, chunk: PreparedChunk) -> int:
 
 
 def _says_opposite(word: str, mine: Sequence[frozenset[str]], chunk: PreparedChunk) -> bool:
-    """Return whether the text has an opposite of a function word with more of its neighbours.
+    """Return whether an opposite of a function word shares more of its neighbours in the text.
 
     Args:
         word: The word.

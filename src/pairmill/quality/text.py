@@ -1,6 +1,6 @@
 """Words, stems and the prepared view of a text: computed once, shared by all checks.
 
-Two kinds of script are told apart. Where words are between spaces, a token is a folded word. In
+There are two kinds of script. If words are separated by spaces, a token is a folded word. In
 Chinese, Japanese, Thai, Lao, Khmer and Burmese each character is a token of its own, so that every
 n-gram of tokens is a character n-gram there, and nothing needs a dictionary.
 """
@@ -43,7 +43,8 @@ __all__ = [
 Trigram = tuple[str, str, str]
 
 _ZEROS = bytes.maketrans(string.digits.encode(), b"0" * len(string.digits))
-_NUMBER = re.compile(rb"00*(?:[.,:]00*)*")  # begins with one byte, so that the search can leap
+# begins with one fixed byte, so that the search can skip ahead
+_NUMBER = re.compile(rb"00*(?:[.,:]00*)*")
 
 _SPACELESS = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
@@ -114,7 +115,7 @@ class Prepared(Struct, frozen=True, dict=True, eq=False):
 
     @lazy
     def folded(self) -> str:
-        """Its folded words with blanks between them."""
+        """Its folded words, separated by blanks."""
         return _fold(self.text)[0]
 
     @lazy
@@ -133,7 +134,7 @@ class Prepared(Struct, frozen=True, dict=True, eq=False):
         return len(self.words) if self.fast is None else self.fast.words
 
     def holds(self, *words: str) -> bool:
-        """Return whether one of some folded words is in it."""
+        """Return whether it contains one of the given folded words."""
         if self.fast is not None:
             return self.fast.holds(*words)
         return not self.vocabulary.isdisjoint(words)
@@ -165,7 +166,7 @@ class Prepared(Struct, frozen=True, dict=True, eq=False):
 
     @property
     def content_length(self) -> int:
-        """Number of its different stems."""
+        """Number of its distinct stems."""
         return len(self.content) if self.fast is None else self.fast.content
 
 
@@ -186,7 +187,7 @@ def prepare(text: str, language: str | None = "en", *, is_source: bool = False) 
 
     Args:
         text: The text.
-        language: What its words are taken for.
+        language: Language of its words.
         is_source: Answers are compared with it; it is not checked itself.
     """
     if text.isascii():
@@ -213,8 +214,8 @@ def key(text: str) -> str:
 def same_content(text: str, language: str | None = "en") -> str:
     """Normalize a sentence, for comparison with sentences of other order or word forms.
 
-    The words' stems in the order of the alphabet, each once, without what English sentences have
-    for their form alone. Numbers, negations and the words that tell who did what to whom stay.
+    The words' distinct stems in alphabetical order, without words that only serve the form of an
+    English sentence. Numbers, negations, and words for who did what to whom are kept.
     """
     stems = set(words(text))
     if is_stemmed(language):
@@ -223,7 +224,7 @@ def same_content(text: str, language: str | None = "en") -> str:
 
 
 def join(tokens: Iterable[str]) -> str:
-    """One string in which a run of tokens can be looked up, itself joined the same way."""
+    """Join tokens to a string in which a run of tokens, joined the same way, can be searched."""
     return f" {' '.join(tokens)} "
 
 
@@ -239,8 +240,8 @@ def count_words(prepared: Prepared) -> int:
 def tokens_per_word(prepared: Prepared) -> float:
     """Return how many tokens correspond to one English word, to scale limits on runs of words.
 
-    1 if words are tokens. Measured on parallel text: what 25 words say in English takes some
-    40 characters in Chinese and 130 in Thai.
+    1 if words are tokens. Measured on parallel text: 25 words of English correspond to some 40
+    characters of Chinese and 130 of Thai.
     """
     if not prepared.spaceless or 2 * prepared.spaceless <= len(prepared.words):
         return 1.0
@@ -253,7 +254,7 @@ def is_spaceless(token: str) -> bool:
 
 
 def _fold(text: str) -> tuple[str, int]:
-    """Return the tokens with blanks between them, and how many are of a script without spaces."""
+    """Return the tokens separated by blanks, and how many are in a script without spaces."""
     if text.isascii():
         return text.encode().translate(_ASCII, b"'").decode(), 0
     folded = text.casefold()
@@ -284,11 +285,12 @@ def _fold_mixed(folded: str) -> tuple[str, int]:
 
 def _mixed_content(prepared: Prepared) -> frozenset[str]:
     """Return the content of a text of which at least one word is a character."""
-    parts = _RUN.split(" ".join(prepared.words))  # by turns words, and characters with spaces
+    # alternately words, and characters separated by spaces
+    parts = _RUN.split(" ".join(prepared.words))
     stems = stems_in(prepared.language)
     found = {stems[word] for word in " ".join(parts[::2]).split()} - {""}
     if is_stemmed(prepared.language):
-        found.add("")  # shared by any two such texts, as ever
+        found.add("")  # a token that any two such texts share
     for run in parts[1::2]:
         characters = run[::2]
         if _SYLLABIC.match(characters):
@@ -309,7 +311,7 @@ _FORM = frozenset(
 def find_numbers(text: str) -> list[tuple[int, int]]:
     """Return start and end of each number: digits, also with ``.``, ``,`` or ``:`` between them.
 
-    Every ASCII digit lies in one of them; digits of other scripts do not count.
+    They cover every ASCII digit; digits of other scripts do not count.
     """
     zeros = text.encode("ascii", "replace").translate(_ZEROS)  # one byte per character
     return [found.span() for found in _NUMBER.finditer(zeros)]

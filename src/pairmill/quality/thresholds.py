@@ -1,10 +1,10 @@
-"""One table of what each check does about a finding, and of all thresholds.
+"""Policies of all checks, and all thresholds, in one table.
 
 The numbers come from controls: verbatim sentences cover 0.98 of an answer's content words, a crude
-paraphrase 0.70, unrelated text 0.25. Of answers that are true to their text 0 to 2 % have a support
-under 0.25 (retold sentences, summaries that people found true, replies of a large model), of
-answers to another passage of the document 79 %. ``VERSION`` is raised with every
-change of a number, and is in the dataset's manifest.
+paraphrase 0.70, unrelated text 0.25. Of answers that are faithful to their text 0 to 2 % have a
+support under 0.25 (retold sentences, summaries that people found true, replies of a large model),
+of answers to another passage of the document 79 %. ``VERSION`` is raised with every change of a
+number, and is in the dataset's manifest.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ __all__ = [
 
 VERSION = "5"
 LATEST_FORMULA = 2
-"""Version of the score ``support``; a run folder goes on with the one that it was begun with."""
+"""Version of the score ``support``; a run folder keeps the one that it was begun with."""
 
-# Of the ordered pass over all pairs, which takes nothing back that a run has made.
+# For the ordered pass over all pairs after a run, which drops nothing from the run itself.
 LEAST_JACCARD = 0.7
-"""From here on two instructions are near-duplicates: shared three-word runs of all."""
+"""Jaccard similarity of three-word runs from which two instructions are near-duplicates."""
 LEAST_COSINE = 0.92
-"""Likewise, by the cosine of their embeddings, where those are asked for."""
+"""Likewise, the cosine of their embeddings, if those are requested."""
 
 
 class CheckPolicy(StrEnum):
-    """What to do with a pair that has a finding, mildest first."""
+    """Policies for a pair with a finding, mildest first."""
 
     KEEP = "keep"  # nothing: the check does not even run
     FLAG = "flag"  # its name goes into the row's flags
-    REPAIR = "repair"  # the pair is asked for again, once, with the reason
+    REPAIR = "repair"  # the model is asked once to correct the pair, given the reason
     DROP = "drop"  # the pair goes to rejected/
 
 
@@ -84,8 +84,8 @@ class Thresholds:
     """Policies and numbers; lengths in words, where two Chinese or Japanese characters are one.
 
     Attributes:
-        grounding_min_words: Content words that an answer needs to be ``ungrounded``; a shorter one
-            is ``weakly_grounded`` at most, since a single other word for the same decides it.
+        grounding_min_words: Minimum content words for an answer to be ``ungrounded``; a shorter one
+            is at most ``weakly_grounded``, since a single synonym would decide it.
         support_formula: Version of the score ``support`` (`pairmill.quality.support`).
     """
 
@@ -132,7 +132,7 @@ TABLES: Mapping[str, Thresholds] = MappingProxyType(
         VERSION: DEFAULT,
     }
 )
-"""Every table there has been, by version: a run folder goes on with the one it was begun with."""
+"""All versions of the table: a run folder keeps the one that it was begun with."""
 
 
 def override(given: Mapping[str, object], base: Thresholds = DEFAULT) -> Thresholds:

@@ -1,12 +1,12 @@
 """Reliability of judge and verifier, and gain by evolution: from counts to verdicts.
 
-Ratings are integers, or None if there is none; a thing that lacks one of its two ratings is left
-out, never counted as a score.
+Ratings are integers, or None if missing; an item that lacks one of its two ratings is left out,
+never counted as a score.
 
 The bounds, and where they come from: a kappa under 0.4 is at best fair, from 0.6 on substantial
-(Landis and Koch 1977). A random judge "finds" most planted faults, since what was rated high before
-can only fall; so the share found counts less the share of ratings that fall by themselves (Youden's
-J, 1950). A rank correlation of 0.3 with length is what method papers call a bias.
+(Landis and Koch 1977). A random judge "finds" most planted faults, since a high rating can only
+fall; so the share of ratings that fall without a fault is subtracted (Youden's J, 1950). A rank
+correlation of 0.3 with length is what method papers call a bias.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 
 
 class Status(StrEnum):
-    """Status of a figure; ``info``: there is no good or bad, or too little data."""
+    """Status of a figure; ``info``: it has no good or bad range, or too little data."""
 
     OK = "ok"
     WARN = "warn"
@@ -67,7 +67,7 @@ class Check:
 
 
 def status_of(value: float, *, warn: float, fail: float) -> Status:
-    """Return a value's status: from ``warn`` on a warning, from ``fail`` on a failure."""
+    """Return a value's status: a warning from ``warn`` on, a failure from ``fail`` on."""
     sign = 1 if fail >= warn else -1
     if sign * value >= sign * fail:
         return Status.FAIL
@@ -79,11 +79,11 @@ class Agreement:
     """Comparison of two ratings.
 
     Attributes:
-        compared: Things with both ratings; all figures are None if there are none.
+        compared: Items with both ratings; all figures are None if there are none.
         exact: Share with equal ratings.
         within_one: Share whose ratings differ by at most 1.
-        kappa: Quadratic-weighted kappa: 1 is full agreement, 0 no more than chance; None if
-            chance alone would agree (every rating is the same).
+        kappa: Quadratic-weighted kappa: 1 is full agreement, 0 no more than chance; None if it is
+            undefined (every rating is the same).
     """
 
     compared: int
@@ -93,10 +93,10 @@ class Agreement:
 
 
 def agree(first: Sequence[int | None], second: Sequence[int | None]) -> Agreement:
-    """Compare two ratings of the same things, in the same order.
+    """Compare two ratings of the same items, in the same order.
 
     Raises:
-        ValueError: The two are not of one length.
+        ValueError: They differ in length.
     """
     pairs = [
         (one, other)
@@ -151,14 +151,14 @@ def _ranks(values: Sequence[float]) -> list[float]:
     return ranks
 
 
-LEAST_REPEATED = 30  # ratings given twice, below which agreement is an accident
+LEAST_REPEATED = 30  # repeated ratings; with fewer, agreement may be chance
 LEAST_PLANTED = 30
 LEAST_RATED = 30
 LEAST_PLACED = 300  # chance then moves the mean of a position by less than 0.2
 LEAST_TRIED = 20
 LEAST_VOICED = 10  # documents
-_STILL_HEARD = 0.5  # share of the texts' own lead over chance
-_LEAST_TOLD = 0.2  # above chance, from which on there is a manner to keep
+_STILL_HEARD = 0.5  # share of the lead over chance that the texts themselves have
+_LEAST_TOLD = 0.2  # lead over chance from which the texts have a style to keep
 _JUDGE_MORE = "judge more chunks"
 _MORE = f"{_JUDGE_MORE}, or raise judge_trust"
 _VERIFY_MORE = "verify more chunks, or raise verify_trust"
@@ -212,7 +212,7 @@ class Repeated(_Figures):
 
 
 class Control(_Figures):
-    """Planted faults of one kind: ``rated`` counts those whose rating could fall."""
+    """Planted faults of one kind; ``rated`` counts those whose rating could fall."""
 
     planted: int
     rated: int
@@ -227,7 +227,7 @@ class FalseAlarms(_Figures):
 
     @property
     def share(self) -> float:
-        """Of those that had room to fall; 0 if nothing is known."""
+        """Share of those that had room to fall; 0 if unknown."""
         return self.fell / self.rated if self.rated else 0.0
 
 
@@ -295,7 +295,7 @@ class RunFigures(_Figures):
 def parse_figures(data: bytes, voice: bytes = b"") -> RunFigures | None:
     """Read ``figures.json``, and ``voice.json`` of a run folder's state.
 
-    None if both are empty, damaged, or of another time.
+    None if both are empty, damaged, or of an unknown format.
     """
     try:
         found = RunFigures.model_validate_json(data) if data else RunFigures()
@@ -356,7 +356,7 @@ _AGREEMENT = _Gauge(
 
 
 def _agreement(judge: JudgeFigures) -> Check:
-    """Judge by the aspect that agrees least; one in which nothing varies has no kappa."""
+    """Judge by the aspect that agrees least; one whose ratings do not vary has no kappa."""
     rated = {aspect: again for aspect, again in judge.repeated.items() if again.compared}
     compared = max((again.compared for again in rated.values()), default=0)
     if compared < LEAST_REPEATED:
@@ -466,7 +466,8 @@ def _voice(found: VoiceFigures) -> Check:
 def _verified(found: VerifierFigures) -> Check:
     """Judge how true the original answers were, according to the verifier."""
     said = {kind: found.sentences.get(kind, 0) for kind in ("contradicted", "not_in_text")}
-    total = sum(said.values()) + found.sentences.get("supported", 0)  # others say nothing of it
+    # other reasons are no evidence
+    total = sum(said.values()) + found.sentences.get("supported", 0)
     share = sum(said.values()) / total if total else 0.0
     became = ", ".join(f"{outcome} {count:,}" for outcome, count in found.outcomes.items())
     told = (

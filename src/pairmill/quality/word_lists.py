@@ -1,4 +1,4 @@
-"""Word lists: function words, negations, spelled-out numbers, and nouns that point at a source.
+"""Word lists: function words, negations, spelled-out numbers, and nouns that refer to a source.
 
 The lists are our own. Words are folded as :mod:`pairmill.quality.text` folds them: lower case, no
 apostrophes ("don't" becomes ``dont``).
@@ -97,12 +97,12 @@ _PLAIN = {
 }
 
 FUNCTION_WORDS = {language: _split(words) for language, words in _PLAIN.items()}
-"""Language code to the words by which a text in it can be known."""
+"""Language code to the function words that identify a text in it."""
 
 
 @cache
 def own_words(language: str) -> frozenset[str]:
-    """Function words of a language that none of the others has; none where it has no table."""
+    """Function words of a language that no other language has; empty if it has no table."""
     others = (words for name, words in FUNCTION_WORDS.items() if name != language)
     return FUNCTION_WORDS.get(language, frozenset()).difference(*others)
 
@@ -126,19 +126,19 @@ SURE_SOURCE_NOUNS = (
     "passage", "passages", "excerpt", "excerpts", "extract", "article", "author", "authors",
     "snippet", "transcript", "writer", "speaker",
 )  # fmt: skip
-"""Nouns that nearly always name the text that an instruction was written from."""
+"""Nouns that nearly always mean the text that an instruction was written from."""
 SOURCE_NOUNS = (
     *SURE_SOURCE_NOUNS,
     "text", "section", "chapter", "document", "context", "paragraph", "source", "material",
     "post", "essay", "tutorial", "page",
 )  # fmt: skip
-"""Nouns that may name it."""
+"""Nouns that may mean it."""
 LEADING_PRONOUNS = frozenset({"it", "they", "this", "these", "he", "she", "those", "its", "their"})
-"""Pronouns that an English instruction must not open with: nothing is before them."""
+"""Pronouns that an English instruction must not open with: they would refer to nothing."""
 POINTERS = frozenset(
     (*SOURCE_NOUNS, "above", "below", "mentioned", "earlier", "here", "provided", "supplied")
 )
-"""Words of which an instruction that refers to its source has at least one."""
+"""An instruction that refers to its source contains at least one of these words."""
 POINTERS_IN_ANSWERS = frozenset(
     (*SURE_SOURCE_NOUNS, "text", "section", "chapter", "document", "mentioned", "source")
 )

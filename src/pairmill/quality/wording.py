@@ -1,4 +1,4 @@
-"""Faults of wording: refusals, chatter, cut-off ends, references to a source nobody sees.
+"""Faults of wording: refusals, chatter, cut-off ends, references to a source that users cannot see.
 
 A model that answers from a passage often mentions it; a user who asks an assistant never does. The
 naive pattern hits idioms ("in the context of", "text editor"), so what follows the noun counts.
@@ -39,13 +39,13 @@ _OPENING_CHARS = 160
 _ENGLISH_MARKS = (
     "i ", "i'", "as an ai", "as a la", "for me to", "information to", "regrettably",
 )  # fmt: skip
-"""Each English refusal holds one of them."""
+"""Each English refusal contains one of them."""
 
 
 def find_refusal(folded: str, language: str | None = "en") -> str | None:
     """Find how an answer, given in lower case, refuses at its start; None if it does not.
 
-    English refusals are looked for in every language: models fall back on them.
+    English refusals are searched in every language: models fall back on them.
     """
     opening = fold(folded[:_OPENING_CHARS])
     for code in ("en", language) if language not in {None, "en"} else ("en",):
@@ -73,7 +73,8 @@ _PLACEHOLDERS = (
     '"pairs":', '"evidence":', "<|im_", "<|end", "[/inst]", "\n### instruction", "\n### response",
     "rewritten prompt", "given prompt", "#rewritten",
 )  # fmt: skip
-_PLACEHOLDER_MARKS = ("[", "<", ">", '"', "#", "prompt", "lorem ipsum")  # one of them in each
+# each of them contains one of these
+_PLACEHOLDER_MARKS = ("[", "<", ">", '"', "#", "prompt", "lorem ipsum")
 
 
 def find_chatter(text: str, folded: str, language: str | None = "en") -> str | None:
@@ -101,7 +102,7 @@ def find_chatter(text: str, folded: str, language: str | None = "en") -> str | N
     return None
 
 
-# What the openings of `_CHATTER` begin with.
+# First letters of the openings in `_CHATTER`.
 _STARTS = frozenset(
     (
         "sur",
@@ -125,7 +126,7 @@ _STARTS = frozenset(
 def may_open_with_chatter(text: str, language: str | None) -> bool:
     """Return whether a text begins like chatter, by its first three letters.
 
-    Behind marks, and in letters that lower case may change to others, it may be anything.
+    After punctuation, or if lower-casing may change its letters, the answer is True.
     """
     start = text[:3]
     if not (start.isascii() and start[:1].isalpha()):
@@ -143,8 +144,8 @@ def holds_any(text: str, marks: Iterable[str]) -> bool:
     return False
 
 
-# Sentence ends of Unicode (property Sentence_Terminal) in the scripts whose languages are told
-# apart, with the Greek question mark, the Armenian full stop and the Tibetan shad.
+# Sentence ends of Unicode (property Sentence_Terminal) in the scripts of identified languages, #
+# with the Greek question mark, the Armenian full stop and the Tibetan shad.
 _ENDS = frozenset(
     ".!?:\u2026\u203c\u203d\u2047\u2048\u2049\u3002\uff01\uff0e\uff1a\uff1f\uff61"
     "\u037e\u0589\u061d\u061e\u061f\u06d4\u0964\u0965\u0df4\u0f0d\u0f0e\u0f11\u1362\u1367\u1368"
@@ -198,13 +199,14 @@ _QUOTE_CHARS = 60
 
 
 def quote(text: str) -> str:
-    """Someone else's words on one line, short, without control characters."""
+    """Format quoted text on one short line, without control characters."""
     plain = "".join(letter if letter.isprintable() else " " for letter in text[: _QUOTE_CHARS + 1])
     return f"'{plain[:_QUOTE_CHARS]}…'" if len(plain) > _QUOTE_CHARS else f"'{plain}'"
 
 
 _NOUN = "|".join(SOURCE_NOUNS)
-_COMPOUND = (  # what makes a noun the first half of another: "the text editor", "this page table"
+# words after which a noun is the first half of a compound: "the text editor", "this page table"
+_COMPOUND = (
     r"(?:\s+|-)(?:editor|file|files|box|field|fields|message|messages|window|windows|switch|"
     r"switching|manager|managers|store|stores|database|databases|object|model|root|processor|"
     r"code|tree|table|tables|fault|faults|cache|header|headers|number|size|layout|element|tag|"
@@ -218,13 +220,13 @@ _VERB = (
     r"(?:s|d|es|ed|ing)?"
 )
 _FOLLOWS = "view|opinion|claim|argument|experience|approach|point|main|and|or|above|below"
-_SENTENCE_ENDS = (  # shows that the noun stands for itself, and that nothing more is said of it
+_SENTENCE_ENDS = (  # shows that the noun is used alone, without a further attribute
     r"(?=$|[?.!,;:)]|\s+(?:please|briefly)\b|\s+(?:for|to)\s+(?:me|us|an?|someone|beginners)\b|"
     r"\s+in(?:to)?\s+(?:\w+\s+){1,2}(?:words|sentences?|lines|points|bullets|paragraphs?|terms|"
     r"english|language)\b)"
 )
 _AIM = r"(?=\s(?:into|as|to|for)\b)"
-_RETELL = (  # what can only be done to a text that is there
+_RETELL = (  # actions that need a visible text
     r"(?:summari[sz]e|sum\s+up|paraphrase|rephrase|rewrite|retell|condense|shorten|simplify|recap|"
     r"translate)"
 )
@@ -289,9 +291,9 @@ def find_reference(
 ) -> str | None:
     """Return the words that refer to an unseen source, or None.
 
-    An instruction must not open with a pronoun either. An answer may refer back to what it said
-    itself ("the example above"), so that fewer words count there. English is a grammar, other
-    languages are lists of phrases (:mod:`pairmill.quality.phrases`).
+    An instruction must not open with a pronoun either. An answer may refer back to itself ("the
+    example above"), so fewer words count there. English is a grammar, other languages are lists of
+    phrases (:mod:`pairmill.quality.phrases`).
     """
     if language not in {"en", None}:
         known = phrases_of(language)

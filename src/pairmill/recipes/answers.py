@@ -24,7 +24,7 @@ from pairmill.records import AnswerSchema, digest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["AnswerModel", "Fault", "How", "ParsedAnswer", "json_schema", "read"]
+__all__ = ["AnswerModel", "Fault", "ParseStep", "ParsedAnswer", "json_schema", "read"]
 
 MAX_HEALED_CHARS = 256 * 1024  # a longer text is not an answer, and healing takes time
 MAX_FAULTS = 5
@@ -81,7 +81,7 @@ class AnswerModel(BaseModel):
 Answer = TypeVar("Answer", bound=AnswerModel)
 
 
-class How(StrEnum):
+class ParseStep(StrEnum):
     """Step of the ladder that parsed an answer."""
 
     STRICT = "strict"
@@ -109,7 +109,7 @@ class ParsedAnswer(Struct, Generic[Answer], frozen=True):
     """Result of parsing: a value (perhaps with fewer items than were written), and the faults."""
 
     value: Answer | None
-    how: How
+    how: ParseStep
     faults: tuple[Fault, ...] = ()
 
 
@@ -122,16 +122,16 @@ def read(text: str, model: type[Answer], *, cut: bool = False) -> ParsedAnswer[A
         cut: The server reported that the text hit the length limit, so its last item may be torn.
     """
     try:
-        return ParsedAnswer(model.model_validate_json(text), How.STRICT)
+        return ParsedAnswer(model.model_validate_json(text), ParseStep.STRICT)
     except ValidationError:
         pass
     fault = _no_answer(text)
     if fault:
-        return ParsedAnswer(None, How.FAILED, (fault,))
+        return ParsedAnswer(None, ParseStep.FAILED, (fault,))
     answer = _behind_thoughts(text)
     if answer is None:
         detail = "the text ends in the middle of a thought"
-        return ParsedAnswer(None, How.FAILED, (Fault("cut_off", detail, text[-500:]),))
+        return ParsedAnswer(None, ParseStep.FAILED, (Fault("cut_off", detail, text[-500:]),))
     found = _last_valid(_unwrap(answer), model, cut=cut)
     if found.value is None and answer is not text and _spans_marks(text):
         return _last_valid(_unwrap(text), model, cut=cut)
@@ -155,7 +155,7 @@ def json_schema(model: type[AnswerModel]) -> AnswerSchema:
 
 
 def _validate(data: Any, model: type[Answer], faults: tuple[Fault, ...]) -> ParsedAnswer[Answer]:
-    how = How.SALVAGED if faults else How.HEALED
+    how = ParseStep.SALVAGED if faults else ParseStep.HEALED
     try:
         return ParsedAnswer(model.model_validate(data), how, faults)
     except (ValidationError, RecursionError) as error:
@@ -167,7 +167,7 @@ def _validate(data: Any, model: type[Answer], faults: tuple[Fault, ...]) -> Pars
             continue
     if model.items and isinstance(data, dict) and isinstance(data.get(model.items), list):
         return _salvage(data, model, faults, found)
-    return ParsedAnswer(None, How.FAILED, (*faults, *found))
+    return ParsedAnswer(None, ParseStep.FAILED, (*faults, *found))
 
 
 def _inside(data: Any, items: str | None) -> Iterator[dict[str, Any]]:
@@ -229,10 +229,10 @@ def _salvage(
     try:
         value = model.model_validate({**data, name: good}) if good else None
     except ValidationError as error:  # more good items than the list may hold, or another field
-        return ParsedAnswer(None, How.FAILED, (*faults, *_faults_of(error)))
+        return ParsedAnswer(None, ParseStep.FAILED, (*faults, *_faults_of(error)))
     if value is None:
-        return ParsedAnswer(None, How.FAILED, (*faults, *(bad or whole)))
-    return ParsedAnswer(value, How.SALVAGED, (*faults, *bad))
+        return ParsedAnswer(None, ParseStep.FAILED, (*faults, *(bad or whole)))
+    return ParsedAnswer(value, ParseStep.SALVAGED, (*faults, *bad))
 
 
 def _faults_of(error: ValidationError | RecursionError) -> tuple[Fault, ...]:
@@ -343,7 +343,7 @@ def _last_valid(text: str, model: type[Answer], *, cut: bool) -> ParsedAnswer[An
     if failed is not None:
         return failed
     fault = _cut_off(text) if cut else Fault("no_json", "no JSON value")
-    return ParsedAnswer(None, How.FAILED, (fault,))
+    return ParsedAnswer(None, ParseStep.FAILED, (fault,))
 
 
 def _values(text: str) -> tuple[list[str], str]:
@@ -366,7 +366,7 @@ def _read_part(
     faults = (_cut_off(part),) if is_cut or was_cut else ()
     if data is None:
         fault = _cut_off(part) if is_torn else Fault("no_json", "no JSON value")
-        return ParsedAnswer(None, How.FAILED, faults or (fault,))
+        return ParsedAnswer(None, ParseStep.FAILED, faults or (fault,))
     if isinstance(data, list) and model.items:
         data = {model.items: _flatten(data, model.items)}
     return _validate(data, model, faults)

@@ -23,7 +23,7 @@ from pairmill.records import Message, Task
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pairmill.quality.canary import ChunkComparer, Sighting
+    from pairmill.quality.canary import CanaryInput, ChunkComparer
     from pairmill.quality.filters import PromptTerms
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
     from pairmill.records import Chunk, Pair
@@ -145,7 +145,7 @@ class CheckReply:
     """A verdict for each judged pair, and the canary's sample if the canary sees them."""
 
     verdicts: list[Verdict]
-    sighting: Sighting | None = None
+    canary_input: CanaryInput | None = None
 
 
 def judge(job: CheckJob, comparer: ChunkComparer | None = None) -> CheckReply:
@@ -161,15 +161,17 @@ def judge(job: CheckJob, comparer: ChunkComparer | None = None) -> CheckReply:
         job.view = prepare_chunk(source.text, context=source.context, language=source.language)
     view, checks = expecting(job.view, job.checks)
     groups = [_views(text, view) for text in job.texts]
-    sighting = None
+    canary_input = None
     if comparer is not None and job.is_watched and checks.is_watched:
-        sighting = comparer.look(view, [each for group in groups[job.first :] for each in group])
+        canary_input = comparer.look(
+            view, [each for group in groups[job.first :] for each in group]
+        )
     elders = [group[0] for group in groups]
     verdicts = [
         _verdict(job.texts[at], groups[at], view, elders[:at], checks)
         for at in range(job.first, len(groups))
     ]
-    return CheckReply(verdicts, sighting)
+    return CheckReply(verdicts, canary_input)
 
 
 def judge_pair(

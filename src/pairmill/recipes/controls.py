@@ -35,7 +35,7 @@ __all__ = [
     "MOST_MISSED",
     "SENTENCE_FAULTS",
     "Controls",
-    "Patience",
+    "FailureStreak",
     "PossibleControl",
     "add_foreign_sentence",
     "cut",
@@ -273,7 +273,7 @@ run of a million questions would see as many in a row about once."""
 
 
 @dataclass(slots=True)
-class Patience:
+class FailureStreak:
     """How often in a row a role has failed; for one start of a run.
 
     Attributes:

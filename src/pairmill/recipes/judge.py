@@ -23,7 +23,7 @@ from pairmill.recipes.controls import (
     EXCHANGED,
     FAULTS,
     Controls,
-    Patience,
+    FailureStreak,
     exchange,
     faulty_replies,
 )
@@ -115,7 +115,7 @@ class ListedRatings(AnswerModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Exhibit:
+class RatingItem:
     """A request and its reply, to be rated."""
 
     request: str
@@ -133,7 +133,7 @@ class Judge:
             first chunks of a start always get one, until there are enough of each kind.
         answer: The form of its reply.
         controls: Chooses where a fault is planted, and which.
-        patience: Ends the asking if no answer is usable.
+        streak: Ends the asking if no answer is usable.
     """
 
     form: PromptTemplate
@@ -143,7 +143,9 @@ class Judge:
     seed: int
     controls: Controls
     answer: type[Ratings | ListedRatings] = Ratings
-    patience: Patience = field(default_factory=lambda: Patience("judge", "unscored"), compare=False)
+    streak: FailureStreak = field(
+        default_factory=lambda: FailureStreak("judge", "unscored"), compare=False
+    )
 
     @property
     def identity(self) -> str:
@@ -160,17 +162,19 @@ class Judge:
         """
         if not pairs or self._draw(chunk, "share") >= self.share:
             return list(pairs)
-        exhibits = [Exhibit(pair.instruction, pair.answer) for pair in pairs]
+        items = [RatingItem(pair.instruction, pair.answer) for pair in pairs]
         others = [
-            Exhibit(pair.instruction, pair.alternative.answer) for pair in pairs if pair.alternative
+            RatingItem(pair.instruction, pair.alternative.answer)
+            for pair in pairs
+            if pair.alternative
         ]
-        control = self._control(exhibits, chunk, ask)
-        ratings = await self._rate_all([*exhibits, *others], chunk, ask)
+        control = self._control(items, chunk, ask)
+        ratings = await self._rate_all([*items, *others], chunk, ask)
         is_rated = any(ratings[: len(pairs)])
         if is_rated and self._draw(chunk, "again") < self.trust_share:
-            await self._rate_again(exhibits, ratings, chunk, ask)
+            await self._rate_again(items, ratings, chunk, ask)
         if is_rated and control and self.controls.takes(control, self._draw(chunk, "plant")):
-            await self._rate_planted(control, exhibits, ratings, chunk, ask)
+            await self._rate_planted(control, items, ratings, chunk, ask)
         rest = iter(ratings[len(pairs) :])
         return [
             _scored(pair, rating, next(rest) if pair.alternative else None)
@@ -178,50 +182,50 @@ class Judge:
         ]
 
     async def _rate_all(
-        self, exhibits: Sequence[Exhibit], chunk: Chunk, ask: Ask
+        self, items: Sequence[RatingItem], chunk: Chunk, ask: Ask
     ) -> list[RatedPair | None]:
         """Rate in an order determined by the chunk's hash, three at a time."""
-        order = self._order(exhibits, chunk)
-        found: list[RatedPair | None] = [None] * len(exhibits)
+        order = self._order(items, chunk)
+        found: list[RatedPair | None] = [None] * len(items)
         for start in range(0, len(order), BATCH):
             batch = order[start : start + BATCH]
-            ratings = await self._ask([exhibits[at] for at in batch], chunk, ask, self.seed)
+            ratings = await self._ask([items[at] for at in batch], chunk, ask, self.seed)
             can_rate = any(rating is not None for rating in ratings)
             for position, (at, given) in enumerate(zip(batch, ratings, strict=True), 1):
                 rating = given
                 if rating is None and can_rate:
-                    (rating,) = await self._ask([exhibits[at]], chunk, ask, self.seed)
+                    (rating,) = await self._ask([items[at]], chunk, ask, self.seed)
                 found[at] = rating
-                _tell(ask, "", exhibits[at], rating, position=position)
+                _tell(ask, "", items[at], rating, position=position)
         return found
 
     async def _rate_again(
         self,
-        exhibits: Sequence[Exhibit],
+        items: Sequence[RatingItem],
         ratings: Sequence[RatedPair | None],
         chunk: Chunk,
         ask: Ask,
     ) -> None:
         """Rate up to three pairs a second time: in reverse order, with another seed."""
-        turned = list(zip(exhibits, ratings, strict=False))[:BATCH][::-1]
+        turned = list(zip(items, ratings, strict=False))[:BATCH][::-1]
         again = await self._ask([shown for shown, _ in turned], chunk, ask, self.seed + 1)
         for (shown, first), second in zip(turned, again, strict=True):
             _tell(ask, "again", shown, second, first=first)
 
     def _control(
-        self, exhibits: Sequence[Exhibit], chunk: Chunk, ask: Ask
+        self, items: Sequence[RatingItem], chunk: Chunk, ask: Ask
     ) -> PossibleControl | None:
         """Return the test that may follow the rating of a chunk's first pairs."""
         if self.trust_share <= 0.0:
             return None
-        first = [exhibits[at] for at in self._order(exhibits, chunk)[:BATCH]]
+        first = [items[at] for at in self._order(items, chunk)[:BATCH]]
         question = self._question(first, chunk, self.seed)
         return self.controls.of(ask, question, self.answer, model=self.model)
 
     async def _rate_planted(
         self,
         control: PossibleControl,
-        exhibits: Sequence[Exhibit],
+        items: Sequence[RatingItem],
         ratings: Sequence[RatedPair | None],
         chunk: Chunk,
         ask: Ask,
@@ -230,31 +234,31 @@ class Judge:
 
         The others and its position stay the same, so that only the fault (or the passage) differs.
         """
-        order = self._order(exhibits, chunk)[:BATCH]
+        order = self._order(items, chunk)[:BATCH]
         drawn = int(self._draw(chunk, "which") * 2**32)
         place = drawn % len(order)
         at = order[place]
-        replies = [shown.reply for shown in exhibits]
+        replies = [shown.reply for shown in items]
         draw = drawn // len(order)
         kind, reply = self.controls.choose(control, faulty_replies(replies, at, draw), draw, ask)
-        faulty = Exhibit(exhibits[at].request, reply)
-        batch = [faulty if one == at else exhibits[one] for one in order]
+        faulty = RatingItem(items[at].request, reply)
+        batch = [faulty if one == at else items[one] for one in order]
         if kind == EXCHANGED:
             chunk = replace(chunk, text=exchange(drawn))
         rating = (await self._ask(batch, chunk, ask, self.seed))[place]
         _tell(ask, kind, faulty, rating, first=ratings[at])
 
     async def _ask(
-        self, exhibits: Sequence[Exhibit], chunk: Chunk, ask: Ask, seed: int
+        self, items: Sequence[RatingItem], chunk: Chunk, ask: Ask, seed: int
     ) -> list[RatedPair | None]:
         """Ask for ratings; None for each pair that the reply leaves out, or all if it is invalid.
 
         An invalid reply is never repaired, since a model that does not see the pairs would make
         ratings up; the question is asked again instead.
         """
-        if self.patience.is_over:
-            return [None] * len(exhibits)
-        question = self._question(exhibits, chunk, seed)
+        if self.streak.is_over:
+            return [None] * len(items)
+        question = self._question(items, chunk, seed)
         found: dict[int, RatedPair] = {}
         try:
             given = await ask(question, self.answer, model=self.model, mend=False)
@@ -263,28 +267,26 @@ class Judge:
         else:
             for rating in given.ratings:
                 found.setdefault(rating.number, rating)
-        ratings = [found.get(number) for number in range(1, len(exhibits) + 1)]
-        self.patience.note(ask, is_usable=any(rating is not None for rating in ratings))
+        ratings = [found.get(number) for number in range(1, len(items) + 1)]
+        self.streak.note(ask, is_usable=any(rating is not None for rating in ratings))
         return ratings
 
-    def _question(self, exhibits: Sequence[Exhibit], chunk: Chunk, seed: int) -> Prompt:
+    def _question(self, items: Sequence[RatingItem], chunk: Chunk, seed: int) -> Prompt:
         listed = [
             {"number": number, "request": shown.request, "reply": shown.reply}
-            for number, shown in enumerate(exhibits, 1)
+            for number, shown in enumerate(items, 1)
         ]
         values = {
-            "count": str(len(exhibits)),
+            "count": str(len(items)),
             "examples": as_lines(listed),
             **passage_values(chunk),
         }
-        max_tokens = TOKENS_PER_REPLY + TOKENS_PER_RATING * len(exhibits)
+        max_tokens = TOKENS_PER_REPLY + TOKENS_PER_RATING * len(items)
         return self.form.fill(values, Sampling(0.0, max_tokens, seed))
 
-    def _order(self, exhibits: Sequence[Exhibit], chunk: Chunk) -> list[int]:
+    def _order(self, items: Sequence[RatingItem], chunk: Chunk) -> list[int]:
         """Return the positions of the rated pairs in the order in which a judge sees them."""
-        return sorted(
-            range(len(exhibits)), key=lambda at: digest(chunk.id, str(self.seed), str(at))
-        )
+        return sorted(range(len(items)), key=lambda at: digest(chunk.id, str(self.seed), str(at)))
 
     def _draw(self, chunk: Chunk, purpose: str) -> float:
         """Map chunk, seed and purpose to a number in [0, 1)."""
@@ -320,7 +322,7 @@ def _scored(pair: Pair, rating: RatedPair | None, other: RatedPair | None) -> Pa
 def _tell(
     ask: Ask,
     trial: str,
-    shown: Exhibit,
+    shown: RatingItem,
     rating: RatedPair | None,
     *,
     position: int = 0,

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import orjson
 from msgspec.structs import replace
 
-from pairmill.plain import plain
+from pairmill.display import sanitize
 from pairmill.recipes.draws import hash_share
 from pairmill.records import Message, Prompt, Sampling, Template
 from pairmill.store.chain import read_manifest
@@ -46,7 +46,7 @@ __all__ = [
     "OPEN",
     "PromptTemplate",
     "as_lines",
-    "defuse",
+    "break_fences",
     "fence",
     "guidance_text",
     "identities_of",
@@ -278,16 +278,16 @@ def load_template(
 
 def fence(text: str) -> str:
     """Put text between the fence marks, after breaking any such mark in it."""
-    return f"{OPEN}\n{defuse(text)}\n{CLOSE}"
+    return f"{OPEN}\n{break_fences(text)}\n{CLOSE}"
 
 
 def as_lines(items: Iterable[Mapping[str, object]]) -> str:
     """Format models' texts as JSON lines: no text can end its line or open a fence."""
     lines = (json.dumps(item, ensure_ascii=False) for item in items)
-    return "\n".join(defuse(line) for line in lines)
+    return "\n".join(break_fences(line) for line in lines)
 
 
-def defuse(text: str) -> str:
+def break_fences(text: str) -> str:
     """Break every fence mark in a text before it is inserted into a prompt."""
     # Without it nothing can match; the pattern takes 20 us for a chunk, this test 0.1.
     if ("<" in text and "<<" in text) or (">" in text and ">>" in text):
@@ -297,4 +297,4 @@ def defuse(text: str) -> str:
 
 def one_line(text: str | None, most: int = 200) -> str:
     """Shorten a text to one plain line that cannot open or close a fence; "" for None."""
-    return plain((text or "").replace("<", "").replace(">", ""), most)
+    return sanitize((text or "").replace("<", "").replace(">", ""), most)

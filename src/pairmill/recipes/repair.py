@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from pairmill.errors import Blame, Kind, ProviderError, RejectedError
 from pairmill.events import AnswerRead, RepairAsked, RepairEnded
-from pairmill.recipes.answers import AnswerModel, Fault, How, ParsedAnswer, json_schema, read
+from pairmill.recipes.answers import AnswerModel, Fault, ParsedAnswer, ParseStep, json_schema, read
 from pairmill.recipes.prompts import PromptTemplate, fence, load_template
 from pairmill.recipes.recipe import NullContext
 from pairmill.records import AnswerSchema, Prompt, Rejection, Request, Sampling, Usage
@@ -300,9 +300,9 @@ class Asker:
         self.answers += 1
         self.usage += Usage(error.prompt_tokens, error.completion_tokens)
         if not error.was_known:  # otherwise counted by the start that received it
-            self._questions.bus.emit(AnswerRead(how=How.FAILED.value, rates=rates))
+            self._questions.bus.emit(AnswerRead(how=ParseStep.FAILED.value, rates=rates))
         fault = Fault(_NO_TEXT.get(error.code or "", "no_answer"), str(error))
-        return Attempt("", ParsedAnswer(None, How.FAILED, (fault,)), was_repair)
+        return Attempt("", ParsedAnswer(None, ParseStep.FAILED, (fault,)), was_repair)
 
     def _read(
         self,

@@ -17,7 +17,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from pairmill.recipes.prompts import as_lines, defuse
+from pairmill.recipes.prompts import as_lines, break_fences
 from pairmill.records import digest
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _printed(value: Any) -> Any:
     if isinstance(value, FencedText):
         return value
     if isinstance(value, str):
-        return defuse(value)
+        return break_fences(value)
     if isinstance(value, Mapping):
         return as_lines([value])
     if isinstance(value, list | tuple):

@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Forms",
-    "Manner",
     "StyleCards",
+    "StyleFeatures",
     "StyleRead",
     "card_name",
-    "manner_of",
     "measure",
     "pool",
+    "style_features",
     "why_no_card",
 ]
 
@@ -130,7 +130,7 @@ def _tone(prose: str, tokens: Sequence[str]) -> list[str]:
     return found
 
 
-class Manner(Struct, frozen=True):
+class StyleFeatures(Struct, frozen=True):
     """Countable style features of one text.
 
     Attributes:
@@ -146,45 +146,45 @@ class Manner(Struct, frozen=True):
     is_english: bool
 
 
-def manner_of(text: str) -> Manner:
+def style_features(text: str) -> StyleFeatures:
     """Measure a text's prose, without code, headings, quotations, lists and tables."""
     prose = _NO_PROSE.sub(" ", _CODE.sub(" ", text))
     tokens = words(prose)
     is_english = bool(tokens) and sum(map(_is_english, tokens)) > _ENGLISH_SHARE * len(tokens)
     if not is_english:
-        return Manner(len(tokens), (), frozenset(), is_english)
+        return StyleFeatures(len(tokens), (), frozenset(), is_english)
     lengths = [len(part.split()) for part in _SENTENCE_END.split(prose) if part.strip()]
     traits = [*_single_persons(tokens), *_tone(prose, tokens)]
     habits = [trait for trait in traits if trait.startswith(_LIKES)]
     plain = {trait for trait in traits if not trait.startswith(_LIKES)}
     liked = {f"{_LIKES}{word}" for each in habits for word in each.removeprefix(_LIKES).split(", ")}
-    return Manner(len(tokens), tuple(lengths[:200]), frozenset(plain | liked), is_english)
+    return StyleFeatures(len(tokens), tuple(lengths[:200]), frozenset(plain | liked), is_english)
 
 
-def why_no_card(manners: Sequence[Manner]) -> str:
+def why_no_card(features: Sequence[StyleFeatures]) -> str:
     """Return why an author's texts give no card; "" if they do."""
-    english = [manner for manner in manners if manner.is_english]
+    english = [text for text in features if text.is_english]
     if not english:
         return "not in English"
-    total = sum(manner.words for manner in english)
+    total = sum(text.words for text in english)
     if total < LEAST_POOLED or (len(english) == 1 and total < LEAST_ALONE):
         return "too little text"
     return ""
 
 
-def pool(manners: Sequence[Manner]) -> str:
+def pool(features: Sequence[StyleFeatures]) -> str:
     """Combine several texts of an author into one card; "" where `why_no_card` gives a reason.
 
     Sentence lengths are given as median and quartiles; only traits of most texts are listed.
     """
-    if why_no_card(manners):
+    if why_no_card(features):
         return ""
-    english = [manner for manner in manners if manner.is_english]
-    lengths = sorted(length for manner in english for length in manner.lengths)
+    english = [text for text in features if text.is_english]
+    lengths = sorted(length for text in english for length in text.lengths)
     middle, low, high = (
         min(lengths[int(share * (len(lengths) - 1))], _LONGEST) for share in (0.5, 0.25, 0.75)
     )
-    counts = Counter(trait for manner in english for trait in manner.traits)
+    counts = Counter(trait for text in english for trait in text.traits)
     usual = {trait for trait, count in counts.items() if count > len(english) / 2}
     spoken = [name for name in _PERSONS if name in usual]
     habits = sorted(trait.removeprefix(_LIKES) for trait in usual if trait.startswith(_LIKES))
@@ -261,7 +261,7 @@ class StyleCards:
         card = ask.around.recall(name)
         if card is None and self.is_pooled:
             # Not pooled: one text must do here, and its card is not kept.
-            return pool([manner_of(chunk.text)])
+            return pool([style_features(chunk.text)])
         if card is None and self._mode == "measured":
             card = measure(chunk.text)
             ask.around.remember(name, card)

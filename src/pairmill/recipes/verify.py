@@ -26,7 +26,7 @@ from pairmill.recipes.controls import (
     EXCHANGED,
     SENTENCE_FAULTS,
     Controls,
-    Patience,
+    FailureStreak,
     exchange,
     faulty_sentences,
 )
@@ -145,7 +145,7 @@ class Verifier:
         checks: Checks that a changed answer must pass; None: nothing is checked.
         rewrite: Asks for one pair again; None if the recipe cannot.
         controls: Chooses where an error is planted, and which.
-        patience: Ends the asking if no answer is usable.
+        streak: Ends the asking if no answer is usable.
     """
 
     form: PromptTemplate
@@ -157,8 +157,8 @@ class Verifier:
     checks: Checks | None
     controls: Controls
     rewrite: Rewrite | None = None
-    patience: Patience = field(
-        default_factory=lambda: Patience("verifier", "unverified"), compare=False
+    streak: FailureStreak = field(
+        default_factory=lambda: FailureStreak("verifier", "unverified"), compare=False
     )
 
     @property
@@ -243,14 +243,14 @@ class Verifier:
         An invalid reply is asked for again and never repaired, since a model that repairs it does
         not see the text.
         """
-        if self.patience.is_over or not any(reply.asked for reply in replies):
+        if self.streak.is_over or not any(reply.asked for reply in replies):
             return list(replies)
         try:
             given = await ask(
                 self._question(replies, chunk, seed), Verdicts, model=self.model, mend=False
             )
         except RejectedError:
-            self.patience.note(ask, is_usable=False)
+            self.streak.note(ask, is_usable=False)
             return list(replies)
         said: dict[int, SentenceVerdict] = {}
         for verdict in given.verdicts:
@@ -265,7 +265,7 @@ class Verifier:
                 pieces.append(_with_verdict(piece, given_here, view))
             judged.append(_Reply(reply.request, tuple(pieces)))
         is_usable = any(piece.verdict != UNPROVEN for reply in judged for piece in reply.pieces)
-        self.patience.note(ask, is_usable=is_usable)
+        self.streak.note(ask, is_usable=is_usable)
         return judged
 
     def _question(self, replies: Sequence[_Reply], chunk: Chunk, seed: int) -> Prompt:

@@ -23,7 +23,7 @@ __all__ = [
     "HolderLease",
     "OwnershipLostError",
     "ReplicaHeldError",
-    "StillWatch",
+    "StalenessWatch",
     "claimed",
     "judge",
 ]
@@ -81,7 +81,7 @@ def claimed(
     )
 
 
-class StillWatch:
+class StalenessWatch:
     """Watches a manifest until it has not changed for the time of its lease."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from pairmill.replica.outbox import Outbox
 from pairmill.replica.ownership import (
     Claim,
     ReplicaHeldError,
-    StillWatch,
+    StalenessWatch,
     claimed,
     judge,
 )
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pairmill.store.chain import LedgerChain
 
 __all__ = [
-    "Holding",
+    "TakenReplica",
     "chain_of",
     "claim_replica",
     "keep_own",
@@ -64,7 +64,7 @@ class _Owner(Struct, frozen=True):
     is_stale: bool = False
 
 
-class Holding(Struct, frozen=True):
+class TakenReplica(Struct, frozen=True):
     """What `take_over` brought about.
 
     Attributes:
@@ -120,7 +120,7 @@ def take_over(
     clock: Callable[[], float],
     sleep: Callable[[float], None] = time.sleep,
     tell: Callable[[str], None] = lambda _: None,
-) -> Holding:
+) -> TakenReplica:
     """Become the holder, and make the run folder what the store says, where it is not.
 
     Args:
@@ -149,7 +149,7 @@ def take_over(
     run_folder = RunFolder(folder)
     outbox.keep_to(chain_of(run_folder))
     replica = Replica(store, run_folder, outbox, spool, manifest, token, clock)
-    return Holding(replica, outbox, tuple(notices))
+    return TakenReplica(replica, outbox, tuple(notices))
 
 
 def claim_replica(
@@ -170,7 +170,7 @@ def claim_replica(
         FolderError: What is there is no replica, or a newer version's.
         StorageError: The store cannot be reached now, or the local disk refused.
     """
-    watch, is_told = StillWatch(), False
+    watch, is_told = StalenessWatch(), False
     own = _read_owner(spool)
     while True:
         got = store.get(MANIFEST)

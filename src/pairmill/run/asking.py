@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from pairmill.events import Bus
     from pairmill.llm.admission import SendLog
     from pairmill.llm.client import Client
-    from pairmill.llm.estimate import AnswerTokens
+    from pairmill.llm.token_estimate import AnswerTokens
     from pairmill.records import Completion, Request
     from pairmill.run.stop import Stop
-    from pairmill.run.turns import Turns
+    from pairmill.run.work_rounds import WorkRounds
     from pairmill.run.writer import Writer
     from pairmill.store.folder import RunFolder
 
@@ -73,7 +73,7 @@ class UnitCalls(Struct, eq=False):
     _bus: Bus
     _flight: InFlight
     _room: AnswerTokens
-    _turns: Turns
+    _turns: WorkRounds
 
     async def __call__(self, request: Request) -> Completion:
         """Return the stored answer to exactly this request; without one, ask the model."""

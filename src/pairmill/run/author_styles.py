@@ -21,13 +21,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pairmill.chunking.document_filters import Dropped
-from pairmill.chunking.job import Job
 from pairmill.chunking.reader import read_documents, usable
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.errors import PairmillError
 from pairmill.quality.attribution import few_authors
-from pairmill.recipes.style import Manner, card_name, manner_of, pool, why_no_card
+from pairmill.recipes.style import StyleFeatures, card_name, pool, style_features, why_no_card
 from pairmill.records import digest
-from pairmill.run.threads import run_aside
+from pairmill.run.threads import run_in_daemon_thread
 from pairmill.sources.files import find_files
 from pairmill.sources.processes import (
     BrokenFrameError,
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pairmill.records import Document
-    from pairmill.run.remembered import RunMemory
+    from pairmill.run.run_memory import RunMemory
 
-__all__ = ["FirstPass", "Manners", "PooledCards", "main", "pool_manners"]
+__all__ = ["AuthorStyles", "FirstPass", "PooledCards", "main", "pool_styles"]
 
 _MODULE = "pairmill.run.author_styles"
 
@@ -54,13 +54,13 @@ MOST_TEXTS = 12  # of an author
 _READ_CHARS = 8_000  # of a text
 
 
-class Manners:
+class AuthorStyles:
     """Styles of authors, up to a maximum number."""
 
     def __init__(self, most_authors: int = MOST_AUTHORS, most_texts: int = MOST_TEXTS) -> None:
         self._most_authors = most_authors
         self._most_texts = most_texts
-        self._known: dict[str, list[tuple[str, str, Manner]]] = {}
+        self._known: dict[str, list[tuple[str, str, StyleFeatures]]] = {}
 
     def add(self, author: str, document: str, text: str) -> None:
         """Add a text, unless enough texts have lower digests."""
@@ -71,10 +71,12 @@ class Manners:
             texts = self._known[author] = []
         rank = digest(document)
         if len(texts) < self._most_texts or rank < texts[-1][0]:
-            insort(texts, (rank, document, manner_of(text[:_READ_CHARS])), key=lambda it: it[:2])
+            insort(
+                texts, (rank, document, style_features(text[:_READ_CHARS])), key=lambda it: it[:2]
+            )
             del texts[self._most_texts :]
 
-    def pooled(self) -> dict[str, list[Manner]]:
+    def pooled(self) -> dict[str, list[StyleFeatures]]:
         """Return the styles of each author's texts."""
         self._thin_out()
         return {author: [manner for *_, manner in texts] for author, texts in self._known.items()}
@@ -96,7 +98,7 @@ class FirstPass(NamedTuple):
     few: str = ""
 
 
-async def pool_manners(job: Job, memory: RunMemory) -> FirstPass:
+async def pool_styles(job: ReaderJob, memory: RunMemory) -> FirstPass:
     """Make and store missing style cards.
 
     Input that cannot be read twice (standard input, remote files) gives none. A followed input is
@@ -112,7 +114,7 @@ async def pool_manners(job: Job, memory: RunMemory) -> FirstPass:
         name = f"manners of {named}"
         if memory.get(name) is not None:
             return FirstPass([], memory.get(f"few authors in {named}") or "")
-        found = await run_aside(lambda: _read_apart(job))
+        found = await run_in_daemon_thread(lambda: _read_apart(job))
     except (PairmillError, OSError, BrokenFrameError):
         return FirstPass([])  # the run reads the same input, and reports the problem
     for author, card in found.cards.items():
@@ -142,14 +144,14 @@ def main() -> int:
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the parent handles them
     lifeline, out = map(int, sys.argv[1:3])
-    job = read_frame(lifeline, Job)
+    job = read_frame(lifeline, ReaderJob)
     threading.Thread(target=end_with_parent, args=(lifeline,), daemon=True).start()
     with suppress(PairmillError, OSError):  # the run itself will report the problem
         write_frame(out, _pool(_read(job).pooled()))
     return 0
 
 
-def _read_apart(job: Job) -> PooledCards:
+def _read_apart(job: ReaderJob) -> PooledCards:
     """Run the first pass in a separate process.
 
     Raises:
@@ -165,8 +167,8 @@ def _read_apart(job: Job) -> PooledCards:
         process.close()
 
 
-def _read(job: Job) -> Manners:
-    manners = Manners()
+def _read(job: ReaderJob) -> AuthorStyles:
+    manners = AuthorStyles()
     most = min(MOST_DOCUMENTS, max(job.limit or MOST_DOCUMENTS, 200))
     documents: Iterable[Document] = read_documents(job, lambda _: None)
     for document in islice(documents, most):
@@ -176,7 +178,7 @@ def _read(job: Job) -> Manners:
     return manners
 
 
-def _pool(pooled: dict[str, list[Manner]]) -> PooledCards:
+def _pool(pooled: dict[str, list[StyleFeatures]]) -> PooledCards:
     cards: dict[str, str] = {}
     without: Counter[str] = Counter()
     for author, manners in pooled.items():
@@ -199,7 +201,7 @@ def _told(found: PooledCards) -> list[str]:
     return [f"style cards of {cards:,} {authors}, each pooled over their texts{rest}"]
 
 
-def _named(job: Job) -> str | None:
+def _named(job: ReaderJob) -> str | None:
     """Return a digest of all input files' names, sizes and times; None if some are not files."""
     found = []
     for file in find_files(job.inputs, job.output, lambda _: None):

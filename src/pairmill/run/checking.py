@@ -20,13 +20,13 @@ from msgspec import Struct
 from pairmill.errors import InputError, RejectedError, StoppedError
 from pairmill.recipes.checks import CheckReply
 from pairmill.run.checking_process import (
+    JobBatch,
     JobFrame,
-    JobPortion,
+    ReplyBatch,
     ReplyFrame,
-    ReplyPortion,
     checks_as_data,
 )
-from pairmill.run.turns import JudgingQueue
+from pairmill.run.work_rounds import JudgingQueue
 from pairmill.sources.processes import Process, widen
 
 if TYPE_CHECKING:
@@ -36,22 +36,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Checkers"]
 
-PORTION_JOBS = 32  # some 10 ms of work
-_IN_HAND = 2  # portions per process: the one being judged, and the next
+BATCH_JOBS = 32  # some 10 ms of work
+_IN_HAND = 2  # batches per process: the one being judged, and the next
 _PATIENCE_S = 0.02  # that a job waits for a process before it may be judged here
 _IDLE_S = 0.0001  # that a round of the event loop takes at most, if it has nothing to do
 _PAUSE_S = 0.003  # between two batches; each one wakes a process
 _BUSY_PER_S = 100  # units a second from which a process is worth its memory
 _MOST_DEATHS = 3  # caused by a single job, or in a row at the start
 _LOOK_S = 5.0  # between two checks of the processes
-_MOST_SILENT_LOOKS = 24  # of a process with work: two minutes, while a portion takes 10 ms
+_MOST_SILENT_LOOKS = 24  # of a process with work: two minutes, while a batch takes 10 ms
 _HEAD_BYTES = 8
 _READ_BYTES = 2**18
-_PIPE_BYTES = 2**18  # two portions of texts of usual size
+_PIPE_BYTES = 2**18  # two batches of texts of usual size
 _MODULE = "pairmill.run.checking_process"
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(ReplyPortion).decode
+_decode = msgspec.msgpack.Decoder(ReplyBatch).decode
 
 
 class Started(Protocol):
@@ -176,7 +176,7 @@ class Checkers:
     def _look(self) -> None:
         """End hung processes; counts checks instead of seconds, since the run may be suspended."""
         for child in (*self._children, *self._unproven):
-            child.silent_looks += bool(child.portions)
+            child.silent_looks += bool(child.batches)
             if child.silent_looks > _MOST_SILENT_LOOKS:
                 child.end()
                 silent_s = round(_MOST_SILENT_LOOKS * _LOOK_S)
@@ -184,7 +184,7 @@ class Checkers:
         self._look_again()
 
     def _ready(self, child: _Child) -> None:
-        """Handle the reply of a process to a portion."""
+        """Handle the reply of a process to a batch."""
         if child in self._unproven:
             self._unproven.remove(child)
             self._children.append(child)
@@ -243,11 +243,11 @@ class Checkers:
     def _hand_over(self, child: _Child) -> None:
         """Send the next jobs; one that killed a process goes alone, to identify the culprit."""
         fair = -(-len(self._waiting) // (len(self._children) * _IN_HAND))
-        most = 1 if self._waiting[0].deaths else min(fair, PORTION_JOBS)
-        portion = [self._waiting.popleft()]
-        while len(portion) < most and not self._waiting[0].deaths:
-            portion.append(self._waiting.popleft())
-        child.send(portion)
+        most = 1 if self._waiting[0].deaths else min(fair, BATCH_JOBS)
+        batch = [self._waiting.popleft()]
+        while len(batch) < most and not self._waiting[0].deaths:
+            batch.append(self._waiting.popleft())
+        child.send(batch)
 
     def _settle(self, sent: _Sent) -> None:
         """Judge a job in this process."""
@@ -263,7 +263,7 @@ class Checkers:
         if reply.fault:
             sent.reply.set_exception(RuntimeError(reply.fault))
         else:
-            sent.reply.set_result(CheckReply(reply.verdicts, reply.sighting))
+            sent.reply.set_result(CheckReply(reply.verdicts, reply.canary_input))
 
     def _bury(self, child: _Child, how: str) -> None:
         """Handle the end of a process: its jobs go to another one."""
@@ -308,7 +308,7 @@ class _Child:
         bury: Callable[[_Child, str], None],
     ) -> None:
         self.sent: dict[int, _Sent] = {}
-        self.portions = 0
+        self.batches = 0
         self.silent_looks = 0  # since it last answered
         self._process = process
         self._seed = seed
@@ -326,11 +326,11 @@ class _Child:
         widen(process.inward, _PIPE_BYTES)
         self._loop.add_reader(process.outward, self._read)
 
-    def send(self, portion: list[_Sent]) -> None:
-        """Send as much of a portion as the pipe takes now; the rest follows when it is writable."""
+    def send(self, batch: list[_Sent]) -> None:
+        """Send as much of a batch as the pipe takes now; the rest follows when it is writable."""
         tables: dict[int, dict[str, object]] = {}
         jobs = []
-        for sent in portion:
+        for sent in batch:
             job = sent.job
             known = self._tables.get(id(job.checks))
             if known is None:
@@ -343,18 +343,18 @@ class _Child:
                     self._number, known[0], job.source, list(job.texts), job.first, job.is_watched
                 )
             )
-        body = _encode(JobPortion(self._seed, tables, jobs))
+        body = _encode(JobBatch(self._seed, tables, jobs))
         is_idle = not self._outgoing
         self._outgoing.append(memoryview(len(body).to_bytes(_HEAD_BYTES, "big") + body))
-        self.portions += 1
+        self.batches += 1
         if is_idle:
             self._write()
 
     def takes(self, *, is_suspect: bool) -> bool:
-        """Return True if it can take another portion; a job that killed processes must be alone."""
+        """Return True if it can take another batch; a job that killed processes must be alone."""
         if is_suspect or any(sent.deaths for sent in self.sent.values()):
-            return not self.portions
-        return self.portions < _IN_HAND
+            return not self.batches
+        return self.batches < _IN_HAND
 
     def end(self) -> int | None:
         """Kill it and close its pipes; return its exit status."""
@@ -402,17 +402,17 @@ class _Child:
             self._bury(self, how)
 
     def _take(self) -> bool:
-        """Deliver complete portions; return False if it sent something unexpected."""
+        """Deliver complete batches; return False if it sent something unexpected."""
         while len(self._incoming) >= _HEAD_BYTES:
             size = int.from_bytes(self._incoming[:_HEAD_BYTES], "big")
             end = _HEAD_BYTES + size
             if len(self._incoming) < end:
                 return True
-            portion = _decode(memoryview(self._incoming)[_HEAD_BYTES:end].tobytes())
+            batch = _decode(memoryview(self._incoming)[_HEAD_BYTES:end].tobytes())
             del self._incoming[:end]
-            self.portions -= 1
+            self.batches -= 1
             self.silent_looks = 0
-            for reply in portion.replies:
+            for reply in batch.replies:
                 sent = self.sent.pop(reply.number, None)
                 if sent is None:
                     return False

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct
 
-from pairmill.quality.canary import ChunkComparer, Sighting
+from pairmill.quality.canary import CanaryInput, ChunkComparer
 from pairmill.quality.filters import PromptTerms
 from pairmill.quality.thresholds import CheckPolicy, Thresholds
 from pairmill.recipes.checks import CheckJob, Checks, ChunkText, PairText, Verdict, judge
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pairmill.quality.grounding import PreparedChunk
     from pairmill.recipes.checks import CheckReply
 
-__all__ = ["JobFrame", "JobPortion", "ReplyFrame", "ReplyPortion", "checks_as_data", "main"]
+__all__ = ["JobBatch", "JobFrame", "ReplyBatch", "ReplyFrame", "checks_as_data", "main"]
 
 _KEPT_CHUNKS = 256  # prepared chunks of about 50 kB each
 
@@ -47,7 +47,7 @@ class JobFrame(Struct, frozen=True, array_like=True):
     is_watched: bool
 
 
-class JobPortion(Struct, frozen=True, array_like=True):
+class JobBatch(Struct, frozen=True, array_like=True):
     """Jobs, and those tables of checks that the process does not have yet."""
 
     seed: int
@@ -60,18 +60,18 @@ class ReplyFrame(Struct, frozen=True, array_like=True):
 
     number: int
     verdicts: list[Verdict]
-    sighting: Sighting | None = None
+    canary_input: CanaryInput | None = None
     fault: str = ""
 
 
-class ReplyPortion(Struct, frozen=True, array_like=True):
-    """The replies to a portion, in order."""
+class ReplyBatch(Struct, frozen=True, array_like=True):
+    """The replies to a batch, in order."""
 
     replies: list[ReplyFrame]
 
 
 def checks_as_data(checks: Checks) -> Data:
-    """Return the checks as plain values, for `JobPortion`."""
+    """Return the checks as plain values, for `JobBatch`."""
     return {
         "thresholds": _table_as_data(checks.thresholds),
         "terms": [list(checks.terms.joined), checks.terms.canary],
@@ -114,12 +114,12 @@ class _Bench:
         self._views: OrderedDict[str, PreparedChunk] = OrderedDict()
         self._comparer: ChunkComparer | None = None
 
-    def work(self, portion: JobPortion) -> ReplyPortion:
-        """Judge a portion."""
+    def work(self, batch: JobBatch) -> ReplyBatch:
+        """Judge a batch."""
         if self._comparer is None:
-            self._comparer = ChunkComparer(portion.seed)
-        self._tables |= {at: checks_of(data) for at, data in portion.tables.items()}
-        return ReplyPortion([self._judge(job, self._comparer) for job in portion.jobs])
+            self._comparer = ChunkComparer(batch.seed)
+        self._tables |= {at: checks_of(data) for at, data in batch.tables.items()}
+        return ReplyBatch([self._judge(job, self._comparer) for job in batch.jobs])
 
     def _judge(self, sent: JobFrame, comparer: ChunkComparer) -> ReplyFrame:
         view = self._views.pop(sent.source.id, None)
@@ -132,7 +132,7 @@ class _Bench:
             return ReplyFrame(sent.number, [], None, f"{type(error).__name__}: {error}")
         if job.view is not None:
             self._keep(sent.source.id, job.view)
-        return ReplyFrame(sent.number, reply.verdicts, reply.sighting)
+        return ReplyFrame(sent.number, reply.verdicts, reply.canary_input)
 
     def _keep(self, name: str, view: PreparedChunk) -> None:
         self._views[name] = view
@@ -141,7 +141,7 @@ class _Bench:
 
 
 def main() -> int:
-    """Judge portions until the parent closes the pipe; return the exit code."""
+    """Judge batches until the parent closes the pipe; return the exit code."""
     # The parent handles signals: it still wants verdicts on answers that have arrived.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -150,12 +150,12 @@ def main() -> int:
 
 
 def serve(inward: int, outward: int, judge: Judge = judge) -> int:
-    """Judge portions read from one descriptor, and reply on the other, until end of file."""
+    """Judge batches read from one descriptor, and reply on the other, until end of file."""
     bench = _Bench(judge)
     with calm_collector():
         while True:
             try:
-                portion = read_frame(inward, JobPortion)
-                write_frame(outward, bench.work(portion))
+                batch = read_frame(inward, JobBatch)
+                write_frame(outward, bench.work(batch))
             except (BrokenFrameError, BrokenPipeError):
                 return 0  # the run ended or was killed

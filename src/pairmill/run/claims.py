@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pairmill.store.claims import ClaimStore
+    from pairmill.store.claim_store import ClaimStore
 
 __all__ = ["Claims", "UnitTurn"]
 

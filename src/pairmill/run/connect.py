@@ -21,8 +21,7 @@ from pairmill.config import LOCAL, PoolSettings, is_local_model
 from pairmill.errors import ConfigError
 from pairmill.events import CallCharged, Notice
 from pairmill.llm.client import Client
-from pairmill.llm.endpoint_info import Look
-from pairmill.llm.estimate import AnswerTokens
+from pairmill.llm.endpoint_info import EndpointInfo
 from pairmill.llm.limits.breaker import BILLED_PROBES, EndpointBreaker
 from pairmill.llm.limits.concurrency import AimdLimit, FixedLimit, GradientLimit
 from pairmill.llm.limits.gate import Charge, Gate, Limits
@@ -39,23 +38,24 @@ from pairmill.llm.providers.profile import (
     load_profile,
 )
 from pairmill.llm.providers.provider import Mode
+from pairmill.llm.providers.requests import RequestEncoder
 from pairmill.llm.providers.saved_prompts import SavedPrompts
-from pairmill.llm.providers.wire import Encoder
 from pairmill.llm.retirement import end_of, today, warnings_on
 from pairmill.llm.retry import IN_RUN
 from pairmill.llm.router import Route, Router
+from pairmill.llm.token_estimate import AnswerTokens
 from pairmill.run.asking import InFlight
 from pairmill.run.probing import (
     PoolProbe,
     Readiness,
-    is_well,
+    answers_probe,
+    make_probe_client,
     make_question,
-    make_scout,
     settle_mode,
 )
-from pairmill.run.sharing import held_to_share, open_sharing
+from pairmill.run.sharing import keep_within_leases, open_sharing
 from pairmill.run.spending import Spending, check_prices, open_spending
-from pairmill.run.threads import held_aside
+from pairmill.run.threads import hold_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from pairmill.llm.providers.provider import Provider
     from pairmill.recipes.recipe import Recipe
     from pairmill.run.asking import ProbeSends
-    from pairmill.run.remembered import RunMemory
+    from pairmill.run.run_memory import RunMemory
     from pairmill.run.stop import Stop
     from pairmill.store.folder import RunFolder
 
@@ -79,7 +79,7 @@ __all__ = [
     "make_provider",
     "pool_settings",
     "price_of",
-    "tell_shutdowns",
+    "watch_retirements",
 ]
 
 _RESTING, _MOST_RESTING = 7, 1_024  # workers that wait after a refusal, per call in flight
@@ -151,7 +151,7 @@ async def connected(
         _tell_ends(bus, prices, routes)
         make_gate = partial(_gate, settings, clients)
         pools = Pools([route.pool for route in routes], make_gate)
-        await stack.enter_async_context(held_to_share(sharing, pools, stop))
+        await stack.enter_async_context(keep_within_leases(sharing, pools, stop))
         router = Router(settings.model, routes, pools, clock, spending.budget, prices.find)
         router.on_understated = _understated(
             {name: client.endpoint for name, client in clients.items()}, bus
@@ -169,7 +169,7 @@ async def connected(
             await settle_mode(settings, probe, bus, stop, memory)
 
         await _prepare_all(routes, router, prepare, bus, stack)
-        look = partial(is_well, recipe, room, make_scout(router, stop, bus), sends)
+        look = partial(answers_probe, recipe, room, make_probe_client(router, stop, bus), sends)
         jitter = random.Random()  # noqa: S311 (no secret)
         yield Connection(
             client=Client(router, in_flight, bus, clock, jitter, policy=IN_RUN, is_well=look),
@@ -199,7 +199,7 @@ class _PoolClient(NamedTuple):
     """What calls to one pool are made with."""
 
     endpoint: Endpoint
-    encoder: Encoder
+    encoder: RequestEncoder
     width: ConcurrencyLimit
     route: Route
 
@@ -213,7 +213,7 @@ def _pool_client(
 ) -> _PoolClient:
     """Return the client of one pool, whose mode is still to be found out."""
     width = _width(settings, given, endpoint)
-    encoder = Encoder(endpoint.profile, endpoint.options)
+    encoder = RequestEncoder(endpoint.profile, endpoint.options)
     provider = make_provider(settings, endpoint, clock, _most(width), encoder)
     pool = Pool(
         name=given.name,
@@ -340,7 +340,7 @@ def _tell_ends(bus: Bus, prices: PriceTable, routes: Sequence[Route]) -> None:
             bus.emit(Notice(text=line))
 
 
-async def tell_shutdowns(connection: Connection, bus: Bus, memory: RunMemory) -> None:
+async def watch_retirements(connection: Connection, bus: Bus, memory: RunMemory) -> None:
     """Check once a day, in the background, whether public endpoints announce a model's shutdown.
 
     One free GET without retries. Private servers are not asked.
@@ -351,7 +351,7 @@ async def tell_shutdowns(connection: Connection, bus: Bus, memory: RunMemory) ->
         if endpoint.is_private or memory.get(key) == day.isoformat():
             continue
         memory.set(key, day.isoformat())
-        told = await Look(endpoint).shutdown_date(model)
+        told = await EndpointInfo(endpoint).shutdown_date(model)
         line = end_of(model, told, day)
         if line:
             bus.emit(Notice(text=line))
@@ -385,7 +385,7 @@ async def _endpoint(
         log=folder.state / "model-server.log",
         told=_on_loop(bus, stop),
     )
-    return await stack.enter_async_context(held_aside(lambda over: server(over=over)))
+    return await stack.enter_async_context(hold_in_thread(lambda over: server(over=over)))
 
 
 def _is_exact(settings: Settings, pool: PoolSettings) -> bool:
@@ -413,7 +413,7 @@ def _on_loop(bus: Bus, stop: Stop) -> Callable[[str, bool], None]:
 
 
 def make_provider(
-    settings: Settings, endpoint: Endpoint, clock: Clock, concurrency: int, encoder: Encoder
+    settings: Settings, endpoint: Endpoint, clock: Clock, concurrency: int, encoder: RequestEncoder
 ) -> Provider:
     """Make the client for a run; ``auto`` is the direct one.
 

@@ -28,7 +28,7 @@ from pairmill.records import Outcome
 from pairmill.sources.notes import InputFate
 from pairmill.store.counts import InputCounts, RunCounts, count_run, read_input_counts, write_pace
 from pairmill.store.manifest import write_manifest
-from pairmill.store.rows import read_fields
+from pairmill.store.row_encoding import read_fields
 from pairmill.store.superseded import SupersededPairs
 from pairmill.store.verdict import read_verdict
 

@@ -335,6 +335,6 @@ def _read(path: Path) -> dict[str, Any]:
         found = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return fresh
-    # An earlier version counted less.
-    is_ours = isinstance(found, dict) and {*fresh} - {"verify"} <= found.keys() <= fresh.keys()
-    return {**fresh, **found} if is_ours else fresh
+    # An earlier version counted less, a later one more.
+    is_ours = isinstance(found, dict) and {*fresh} - {"verify"} <= found.keys()
+    return {name: found.get(name, count) for name, count in fresh.items()} if is_ours else fresh

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from pairmill.chunking.portions import PORTION_CHUNKS
+from pairmill.chunking.chunk_batches import BATCH_CHUNKS
 from pairmill.errors import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -43,15 +43,15 @@ from pairmill.output.formats.registry import choose_formats
 from pairmill.recipes.repair import Questions
 from pairmill.run.asking import ProbeSends
 from pairmill.run.claims import Claims
-from pairmill.run.connect import connected, tell_shutdowns
+from pairmill.run.connect import connected, watch_retirements
 from pairmill.run.monitor import RunMonitor, watch_gauge, watch_loop
 from pairmill.run.reader import Inbox, Reader, SkippedLog, tell
 from pairmill.run.stop import StoppingError, listen
 from pairmill.run.summary import Summary
 from pairmill.run.suspects import Suspects
 from pairmill.run.targets import PairTarget, make_quota
-from pairmill.run.threads import run_aside
-from pairmill.run.timeline import RunTimeline
+from pairmill.run.threads import run_in_daemon_thread
+from pairmill.run.timeline_recorder import RunTimeline
 from pairmill.run.worker import WorkerContext, WorkerGroup, work_on
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from pairmill.run.replication import Replication
     from pairmill.run.writer import Writer
     from pairmill.service.companions import RunView
-    from pairmill.store.claims import ClaimStore
+    from pairmill.store.claim_store import ClaimStore
     from pairmill.store.counts import RunCounts
     from pairmill.store.folder import RunFolder
 
@@ -210,7 +210,7 @@ class RunLoop:
 
     async def _work(self, batch: UnitBatch, connection: Connection) -> None:
         strong = connection.strong
-        inbox = Inbox(2 * max(connection.workers, PORTION_CHUNKS))
+        inbox = Inbox(2 * max(connection.workers, BATCH_CHUNKS))
         suspects = Suspects(self._writer.put_result, inbox, self._stop, connection.is_well)
         self._bus.subscribe(suspects.listen, CallAnswered)
         has_pairs = self._ending.pairs > 0
@@ -248,7 +248,7 @@ class RunLoop:
                 guarding.start_soon(workers.cancel_after, self._stop, self._settings.grace_s)
                 guarding.start_soon(monitor.watch)
                 guarding.start_soon(timeline.watch, connection.router.pools)
-                guarding.start_soon(tell_shutdowns, connection, self._bus, self._watch.memory)
+                guarding.start_soon(watch_retirements, connection, self._bus, self._watch.memory)
                 for base_url, gate in connection.gauges.items():
                     guarding.start_soon(watch_gauge, base_url, gate)
                 async with anyio.create_task_group() as working:
@@ -314,7 +314,7 @@ class RunLoop:
         batch = None
         with anyio.CancelScope() as scope:
             self._idle = scope
-            batch = await run_aside(self._reader.next_batch)
+            batch = await run_in_daemon_thread(self._reader.next_batch)
         self._idle = None
         if batch is not None:
             self._chunks += len(batch.work) + batch.known

@@ -17,7 +17,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from msgspec import structs
-from pydantic import ValidationError
 
 from pairmill import __version__
 from pairmill.config import Settings, fingerprint
@@ -35,6 +34,7 @@ from pairmill.store.counts import count_run, read_input_counts
 from pairmill.store.files import atomic_write, refusal
 from pairmill.store.folder import lock_folder, open_folder
 from pairmill.store.shards import KINDS
+from pairmill.store.side_files import read_last_settings
 from pairmill.store.sqlite.rebuild import rebuild
 from pairmill.store.sqlite.store import SQLITE
 from pairmill.store.superseded import SupersededLog, read_superseded
@@ -144,12 +144,9 @@ def _part_folders(paths: Sequence[Path]) -> list[Path]:
 
 def _open(path: Path, stack: ExitStack) -> _Part:
     folder = stack.enter_context(lock_folder(path, version=__version__))
-    try:
-        settings = Settings.model_validate_json(folder.resolved.read_bytes())
-    except (OSError, ValidationError):
-        raise FolderError(
-            f"{folder.resolved}: cannot be read; run this part's command once more"
-        ) from None
+    settings = read_last_settings(folder)
+    if settings is None:
+        raise FolderError(f"{folder.resolved}: cannot be read; run this part's command once more")
     if settings.partition is None:
         raise FolderError(f"{path}: not a part made by 'run --partition'")
     if folder.ledgers is not SQLITE:

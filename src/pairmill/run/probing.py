@@ -20,12 +20,13 @@ from pairmill.errors import (
     StoppedError,
 )
 from pairmill.events import CallFailed, Notice
+from pairmill.llm.answer_timeout import AnswerTimeout
 from pairmill.llm.client import Client
-from pairmill.llm.estimate import prompt_chars
-from pairmill.llm.modes import AT_PROBE, IN_PROBE, ProbeQuestion, find_mode
-from pairmill.llm.patience import AnswerPatience
 from pairmill.llm.providers.endpoint import address_hint, refusal_hint
 from pairmill.llm.providers.provider import Mode
+from pairmill.llm.retry import AT_PROBE, IN_PROBE
+from pairmill.llm.structured_output import ProbeQuestion, find_mode
+from pairmill.llm.token_estimate import prompt_chars
 from pairmill.recipes.probe_question import is_answer, sample_question
 from pairmill.run.asking import InFlight, ProbeSends
 from pairmill.run.stop import StoppingError
@@ -36,18 +37,25 @@ if TYPE_CHECKING:
     from pairmill.config import Settings
     from pairmill.events import Bus
     from pairmill.llm.admission import Admission, Turn
-    from pairmill.llm.estimate import AnswerTokens
-    from pairmill.llm.modes import ModeFinding
     from pairmill.llm.providers.endpoint import Endpoint
-    from pairmill.llm.providers.wire import Encoder
+    from pairmill.llm.providers.requests import RequestEncoder
     from pairmill.llm.retry import RetryPolicy
     from pairmill.llm.router import Route, Router
+    from pairmill.llm.structured_output import ModeFinding
+    from pairmill.llm.token_estimate import AnswerTokens
     from pairmill.recipes.recipe import Recipe
     from pairmill.records import Completion, Request
-    from pairmill.run.remembered import RunMemory
+    from pairmill.run.run_memory import RunMemory
     from pairmill.run.stop import Stop
 
-__all__ = ["PoolProbe", "Readiness", "is_well", "make_question", "make_scout", "settle_mode"]
+__all__ = [
+    "PoolProbe",
+    "Readiness",
+    "answers_probe",
+    "make_probe_client",
+    "make_question",
+    "settle_mode",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,7 @@ class PoolProbe:
     """A pool to prepare, and the question for it."""
 
     endpoint: Endpoint
-    encoder: Encoder
+    encoder: RequestEncoder
     route: Route
     router: Router
     question: ProbeQuestion | None
@@ -88,21 +96,25 @@ async def settle_mode(
         return
     impatience = _Impatience(bus, endpoint, settings.timeout_s)
     bus.subscribe(impatience, CallFailed)
-    patience = AnswerPatience(SystemClock())
-    scout = make_scout(_OnePool(probe.router, pool.name), stop, bus, IN_PROBE, patience)
+    answer_timeout = AnswerTimeout(SystemClock())
+    probe_client = make_probe_client(
+        _OnePool(probe.router, pool.name), stop, bus, IN_PROBE, answer_timeout
+    )
 
     async def ask(request: Request, mode: Mode) -> Completion:
         route.mode = mode
 
         async def complete(granted: Request) -> Completion:
             body = probe.encoder.encode(granted, mode)
-            return await scout.complete(granted, probe.sends.log(body) if probe.sends else None)
+            return await probe_client.complete(
+                granted, probe.sends.log(body) if probe.sends else None
+            )
 
         return await probe.room.ask(request, complete)
 
     key = f"endpoint {endpoint.url} {pool.model} {endpoint.options.reasoning}"
     try:
-        found = await find_mode(ask, probe.encoder, question, key, memory, patience)
+        found = await find_mode(ask, probe.encoder, question, key, memory, answer_timeout)
     except (ProviderError, StoppedError) as error:
         raise _explained(error, settings, endpoint, question.request) from None
     finally:
@@ -146,12 +158,12 @@ _CHARS_PER_TOKEN = 4
 _UNREACHED = frozenset({"refused", "dns", "connect_timeout", "connection", "proxy"})
 
 
-def make_scout(
+def make_probe_client(
     admission: Admission,
     stop: Stop,
     bus: Bus,
     policy: RetryPolicy = AT_PROBE,
-    patience: AnswerPatience | None = None,
+    answer_timeout: AnswerTimeout | None = None,
 ) -> Client:
     """Sends probes, with little patience."""
     return Client(
@@ -162,12 +174,12 @@ def make_scout(
         random.Random(),  # noqa: S311 (jitter)
         policy=policy,
         purpose="probe",
-        patience=patience,
+        answer_timeout=answer_timeout,
     )
 
 
-async def is_well(
-    recipe: Recipe, room: AnswerTokens, scout: Client, sends: ProbeSends | None, model: str
+async def answers_probe(
+    recipe: Recipe, room: AnswerTokens, probe_client: Client, sends: ProbeSends | None, model: str
 ) -> bool:
     """Ask a recipe's question about a made-up passage; return whether the model answered.
 
@@ -178,7 +190,9 @@ async def is_well(
         return False
 
     async def complete(granted: Request) -> Completion:
-        return await scout.complete(granted, sends.log(granted.id.encode()) if sends else None)
+        return await probe_client.complete(
+            granted, sends.log(granted.id.encode()) if sends else None
+        )
 
     try:
         await room.ask(question.request, complete)

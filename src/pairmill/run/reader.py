@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 import orjson
 from msgspec import Struct, field
 
-from pairmill.chunking.portions import unpack
+from pairmill.chunking.chunk_batches import unpack
 from pairmill.events import InputSkipped, Notice
 from pairmill.records import Chunk, Completion, digest_with
 from pairmill.sources.notes import InputFate
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from pairmill.chunking.chunk_batches import ChunkBatch, Packed
     from pairmill.chunking.pass_over import Stretch
-    from pairmill.chunking.portions import ChunkBatch, Packed
     from pairmill.events import Bus
     from pairmill.recipes.recipe import Recipe
     from pairmill.sources.notes import Note
@@ -99,7 +99,7 @@ class Reader:
 
     def __init__(
         self,
-        portions: Iterable[ChunkBatch],
+        batches: Iterable[ChunkBatch],
         recipe: Recipe,
         lookup: LedgerReader,
         only: frozenset[str] | None = None,
@@ -111,7 +111,7 @@ class Reader:
         ``marks`` track how far a followed input is done. ``passed``: what is not read, since all of
         it is finished.
         """
-        self._portions = iter(portions)
+        self._batches = iter(batches)
         self._unit_of = digest_with(recipe.identity)
         self._lookup = lookup
         self._only = only
@@ -128,13 +128,13 @@ class Reader:
         """
         if (stretch := next(self._passed, None)) is not None:
             return UnitBatch([], stretch.chunks, stretch.notes, stretch.documents)
-        portion = next(self._portions, None)
-        if portion is None:
+        batch = next(self._batches, None)
+        if batch is None:
             return None
         # The set is checked before the ledger: a unit leaves it only after its commit, so one
         # that is in neither was never started.
         fresh: dict[str, Packed] = {}
-        for packed in portion.chunks:
+        for packed in batch.chunks:
             unit = self._unit_of(packed[0])
             is_wanted = self._only is None or unit in self._only
             if is_wanted and unit not in self._active and unit not in fresh:
@@ -152,10 +152,10 @@ class Reader:
         ]
         self._active.update(item.unit for item in work)
         if self._marks is not None:
-            self._marks.add((item.unit for item in work), portion.mark)
+            self._marks.add((item.unit for item in work), batch.mark)
         pairs = [(fresh[unit][1], count) for unit, count in known.pairs.items()]
-        known_count = len(portion.chunks) - len(work)
-        return UnitBatch(work, known_count, portion.notes, portion.documents, pairs)
+        known_count = len(batch.chunks) - len(work)
+        return UnitBatch(work, known_count, batch.notes, batch.documents, pairs)
 
     def done_with(self, unit: str) -> None:
         """Remove a unit whose outcome is committed."""

@@ -11,14 +11,14 @@ from pairmill.errors import EXIT_FAILED
 from pairmill.quality.canary import Canary, CanaryLimits, ChunkComparer
 from pairmill.quality.text import words
 from pairmill.recipes.checks import judge
-from pairmill.run.turns import JudgingQueue, Turns
+from pairmill.run.work_rounds import JudgingQueue, WorkRounds
 
 if TYPE_CHECKING:
     from pairmill.events import UnitFinished, UnitSuspended
-    from pairmill.quality.canary import Sighting
+    from pairmill.quality.canary import CanaryInput
     from pairmill.recipes.checks import CheckJob, CheckReply, Verdict
     from pairmill.run.checking import Checkers
-    from pairmill.run.remembered import RunMemory
+    from pairmill.run.run_memory import RunMemory
     from pairmill.run.stop import Stop
 
 __all__ = ["ON_TRIAL", "CanaryGuard", "Repeats"]
@@ -72,7 +72,7 @@ class CanaryGuard:
         self.stop = stop
         self.memory = memory
         self.checkers: Checkers | None = None
-        self.turns = Turns()
+        self.turns = WorkRounds()
         self._queue = JudgingQueue(self.judge)
         self._comparer = ChunkComparer(seed)
         self._canary = Canary(limits)
@@ -93,18 +93,18 @@ class CanaryGuard:
             reply = await self.checkers.check(job)
         else:
             reply = await self._queue.judge(job)
-        if reply.sighting is not None:
-            self.see(reply.sighting)
+        if reply.canary_input is not None:
+            self.see(reply.canary_input)
         return reply.verdicts
 
     def judge(self, job: CheckJob) -> CheckReply:
         """Judge the pairs in this process."""
         return judge(job, self._comparer)
 
-    def see(self, sighting: Sighting) -> None:
+    def see(self, canary_input: CanaryInput) -> None:
         """Show the canary a chunk's pairs; if it fails them, stop the run and say why."""
-        self._with_pairs += bool(sighting.instructions)
-        window = self._canary.add(sighting)
+        self._with_pairs += bool(canary_input.instructions)
+        window = self._canary.add(canary_input)
         if window is None:
             return
         self._judged = True

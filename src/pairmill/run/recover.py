@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import orjson
-from pydantic import ValidationError
 
 from pairmill import __version__
 from pairmill.config import Settings, fingerprint, load
@@ -19,6 +18,7 @@ from pairmill.store.folder import lock_folder, write_settings
 from pairmill.store.manifest import write_manifest
 from pairmill.store.recovery import find_harm
 from pairmill.store.shards import holds_shards
+from pairmill.store.side_files import read_last_settings
 from pairmill.store.sqlite.rebuild import Rebuilt, rebuild
 from pairmill.store.sqlite.store import SQLITE
 
@@ -98,8 +98,9 @@ def _rebuild(folder: RunFolder, identities: tuple[str, ...], *, strict: bool = F
 
 def _settings(folder: RunFolder) -> Settings | None:
     """Return the settings of the last start; None if they are unreadable."""
-    with suppress(OSError, ValidationError):
-        return Settings.model_validate_json(folder.resolved.read_bytes())
+    last = read_last_settings(folder)
+    if last is not None:
+        return last
     with suppress(OSError, orjson.JSONDecodeError, ConfigError):
         document = orjson.loads(folder.settings.read_bytes())
         if isinstance(document, dict) and isinstance(document.get("settings"), dict):

@@ -22,14 +22,14 @@ from pairmill.errors import (
 from pairmill.events import Notice, RunWaits
 from pairmill.objects.url import open_store
 from pairmill.partition import parse_partition, part_of
-from pairmill.run.threads import run_aside
+from pairmill.run.threads import run_in_daemon_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pairmill.config import Settings
     from pairmill.events import Bus
-    from pairmill.replica.takeover import Holding
+    from pairmill.replica.takeover import TakenReplica
     from pairmill.run.stop import Stop
     from pairmill.run.summary import Summary
     from pairmill.store.commit_log import CommitLog
@@ -45,7 +45,7 @@ _LAST_TRIES = 3
 _LAST_WAIT_S = 1.0
 
 
-class Holdable(Protocol):
+class Pausable(Protocol):
     """What asks, and can be told to wait."""
 
     def hold(self) -> None:
@@ -73,7 +73,7 @@ class Replication:
 
     def __init__(
         self,
-        holding: Holding,
+        holding: TakenReplica,
         upload_s: float,
         wait_s: float,
         bus: Bus,
@@ -98,7 +98,7 @@ class Replication:
         """True while nothing new is asked."""
         return self._waiting_since is not None
 
-    async def run(self, stop: Stop, calls: Holdable) -> None:
+    async def run(self, stop: Stop, calls: Pausable) -> None:
         """Renew the lease, and upload again and again, until cancelled."""
         async with anyio.create_task_group() as all_three:
             all_three.start_soon(self._renew, stop)
@@ -117,13 +117,13 @@ class Replication:
             await self._attempt(self._replica.push, stop)
             await anyio.sleep(max(_LOOK_S, self._upload_s - (self._clock() - began)))
 
-    async def _guard(self, stop: Stop, calls: Holdable) -> None:
+    async def _guard(self, stop: Stop, calls: Pausable) -> None:
         """Hold calls back while another process may have taken over, however long a write takes."""
         while not self.is_lost:
             self.look(stop, calls)
             await anyio.sleep(_LOOK_S)
 
-    def look(self, stop: Stop, calls: Holdable) -> None:
+    def look(self, stop: Stop, calls: Pausable) -> None:
         """Decide whether anything may be asked now."""
         now = self._clock()
         if not (self._slept or self._replica.lease.is_over(now)):
@@ -163,7 +163,7 @@ class Replication:
         slept_before_s = slept_s()
         renewed_at = self._replica.lease.renewed_at
         try:
-            await run_aside(move)
+            await run_in_daemon_thread(move)
         except StorageError as error:
             self._tell_lost(error, stop)
         except PairmillError as error:

@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
-from pydantic import ValidationError
 
-from pairmill.config import Settings
+from pairmill.display import sanitize
 from pairmill.errors import FolderError, UsageError
-from pairmill.plain import plain
 from pairmill.run.origin import read_origin
 from pairmill.sources.files import STANDARD_INPUT
 from pairmill.store.counts import count_run
 from pairmill.store.entries import UnitKey
 from pairmill.store.folder import read_folder
 from pairmill.store.shards import read_lines
+from pairmill.store.side_files import read_last_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pairmill.config import Settings
     from pairmill.store.entries import ShardRecord
     from pairmill.store.folder import RunFolder
 
@@ -83,12 +83,11 @@ def begun(folder: RunFolder) -> Settings:
     Raises:
         FolderError: They cannot be read.
     """
-    try:
-        settings = Settings.model_validate_json(folder.resolved.read_bytes())
-    except (OSError, ValidationError):
+    settings = read_last_settings(folder)
+    if settings is None:
         raise FolderError(
             f"{folder.resolved}: missing or damaged; run 'pairmill run' once more with the inputs"
-        ) from None
+        )
     if STANDARD_INPUT in settings.inputs:
         raise UsageError(
             f"{folder.path}: made from standard input, which cannot be read again; give a file to"
@@ -119,7 +118,7 @@ def _rejected_for(folder: RunFolder, reason: str | None) -> frozenset[str] | Non
             " other pairs; retry only asks again about chunks without a pair"
         )
     reasons = Counter(counts.rejected) + Counter(counts.empty_reasons) + Counter(counts.dropped)
-    there = ", ".join(f"{count:,} {plain(name)}" for name, count in reasons.most_common())
+    there = ", ".join(f"{count:,} {sanitize(name)}" for name, count in reasons.most_common())
     if not there:
         raise UsageError(
             f"{folder.path}: nothing to ask again: no chunk was rejected, and no pair dropped"
@@ -130,7 +129,7 @@ def _rejected_for(folder: RunFolder, reason: str | None) -> frozenset[str] | Non
             f" it with --reason; there is: {there}"
         )
     raise UsageError(
-        f"{folder.path}: nothing was rejected as '{plain(reason, 40)}'; there is: {there}"
+        f"{folder.path}: nothing was rejected as '{sanitize(reason, 40)}'; there is: {there}"
     )
 
 

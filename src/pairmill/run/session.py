@@ -14,8 +14,8 @@ from pairmill import __version__
 from pairmill.chunking.clean import FOLLOWED_SINCE, READING_VERSION
 from pairmill.chunking.follow import check_follow
 from pairmill.chunking.follow_state import MARK_FILE, followed_counts
-from pairmill.chunking.job import Job
 from pairmill.chunking.pass_over import pass_over, recording
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.chunking.reader_process import ReaderProcess
 from pairmill.config import fingerprint
 from pairmill.errors import UsageError
@@ -34,7 +34,7 @@ from pairmill.events import (
 from pairmill.output.authorship import note_voice
 from pairmill.partition import check_parts, check_whole, parse_partition
 from pairmill.recipes.make import for_unit, make_recipe
-from pairmill.run.author_styles import pool_manners
+from pairmill.run.author_styles import pool_styles
 from pairmill.run.checking import Checkers
 from pairmill.run.connect import check_models
 from pairmill.run.ending import Ending
@@ -52,11 +52,11 @@ from pairmill.run.origin import (
 from pairmill.run.reader import FollowMarks, Reader, SkippedLog, finished_units
 from pairmill.run.recipe_context import CanaryGuard
 from pairmill.run.recover import adopt
-from pairmill.run.remembered import RunMemory
 from pairmill.run.replication import finished, replicated
+from pairmill.run.run_memory import RunMemory
 from pairmill.run.stop import Stop
 from pairmill.run.summary import Summary
-from pairmill.run.threads import run_aside
+from pairmill.run.threads import run_in_daemon_thread
 from pairmill.run.tuning import calm_collector, fit_to_open_files
 from pairmill.run.writer import Writer
 from pairmill.service.companions import RunView, beside, load_companions
@@ -64,12 +64,12 @@ from pairmill.service.status_server import open_status_server
 from pairmill.service.telemetry import open_telemetry
 from pairmill.sources.files import check_inputs
 from pairmill.store.charges import CallCharge
-from pairmill.store.claims import CLAIMS, ClaimStore
+from pairmill.store.claim_store import CLAIMS, ClaimStore
 from pairmill.store.commit_log import NO_LOG
 from pairmill.store.files import atomic_write
 from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
-from pairmill.store.rows import add_fields
+from pairmill.store.row_encoding import add_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -174,12 +174,14 @@ async def _run(
         only = journal.reopen(again.reason, again.units) if again else None
         known, totals = (stack.enter_context(journal.lookup()) for _ in range(2))
         followed = followed_counts(folder.path) if follows else None  # settles first
-        job = Job.of(settings, reading, keeps_memory=True, follows=follows)
+        job = ReaderJob.of(settings, reading, keeps_memory=True, follows=follows)
         marks = FollowMarks(folder.state / MARK_FILE) if follows else None
         passed: list[Stretch] = []
         if not again and settings.target_pairs is None:  # which counts what documents have brought
             is_done = finished_units(recipe, known)
-            job, passed = await run_aside(partial(pass_over, recording(job, __version__), is_done))
+            job, passed = await run_in_daemon_thread(
+                partial(pass_over, recording(job, __version__), is_done)
+            )
         source = stack.enter_context(ReaderProcess(job))
         reader = Reader(source, recipe, known, only=only, marks=marks, passed=passed)
         writer = _writer(settings, journal, bus, reader)
@@ -389,10 +391,10 @@ def _keys(settings: Settings) -> list[str]:
 
 
 async def _learn_voices(
-    job: Job, folder: RunFolder, settings: Settings, memory: RunMemory
+    job: ReaderJob, folder: RunFolder, settings: Settings, memory: RunMemory
 ) -> list[str]:
     """Read the input for its authors' style cards; return notices about them."""
-    found = await pool_manners(replace(job, keeps_memory=False), memory)
+    found = await pool_styles(replace(job, keeps_memory=False), memory)
     note_voice(folder, settings, found.few)
     return found.notices
 

@@ -17,7 +17,7 @@ from pairmill.errors import ConfigError, PairmillError, StorageError
 from pairmill.events import CallCharged, Notice
 from pairmill.llm.budget import PricedUsage
 from pairmill.records import Usage
-from pairmill.share.member import MoneyNeed, ScopeNews, ShareMember, want_of
+from pairmill.share.member import MoneyNeed, ScopeNews, ShareMember, wanted_share
 from pairmill.share.objects import open_shared
 from pairmill.share.record import Money, decode, encode
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pairmill.share.record import ShareRecord
     from pairmill.store.folder import RunFolder
 
-__all__ = ["Sharing", "held_to_share", "open_sharing"]
+__all__ = ["Sharing", "keep_within_leases", "open_sharing"]
 
 _LOOK_S = 0.25
 _TRIES = 12
@@ -66,7 +66,9 @@ async def open_sharing(
 
 
 @asynccontextmanager
-async def held_to_share(sharing: Sharing | None, pools: Pools, stop: Stop) -> AsyncIterator[None]:
+async def keep_within_leases(
+    sharing: Sharing | None, pools: Pools, stop: Stop
+) -> AsyncIterator[None]:
     """Keep the gates of all pools within their leases while the block runs."""
     if sharing is None:
         yield
@@ -215,7 +217,7 @@ class Sharing:
             if now - since >= _LOOK_S:
                 sent = {name: used[name] - before[name] for name in used}
                 held = self._member.grant.shares.get(scope, 0.0)
-                self._wants[scope] = want_of(held, gate.waiting, sent, limits, now - since)
+                self._wants[scope] = wanted_share(held, gate.waiting, sent, limits, now - since)
                 self._before[scope] = (now, used)
             elif scope not in self._before:
                 self._before[scope] = (now, used)

@@ -6,8 +6,8 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pairmill.display import format_duration, sanitize
 from pairmill.errors import EXIT_CONFIG, EXIT_DONE, EXIT_RESUMABLE
-from pairmill.plain import duration, plain
 from pairmill.store.counts import describe, describe_saved
 
 if TYPE_CHECKING:
@@ -104,7 +104,9 @@ class Summary:
         if counts is None or not counts.ended:
             return []
         cost = [("cost", self._cost())] if self.calls else []
-        took = [("time", duration(self.seconds) + (", this start" if self._has_earlier else ""))]
+        took = [
+            ("time", format_duration(self.seconds) + (", this start" if self._has_earlier else ""))
+        ]
         saved = describe_saved(counts, self.prompt_tokens + self.completion_tokens, self.usd)
         voice = [("voice", f"not measured: {self.voice}")] if self.voice and self.pairs else []
         told = (*describe(counts), *saved, *cost, *took, *voice)
@@ -146,7 +148,7 @@ class Summary:
     def _next(self) -> list[str]:
         if self.exit_code != EXIT_DONE or not self.pairs:
             return []
-        place = plain(shlex.quote(str(self.folder)))
+        place = sanitize(shlex.quote(str(self.folder)))
         commands = [
             (f"pairmill show {place}", "a few pairs beside their text"),
             (f"pairmill report {place}", "a page with a verdict, figures and pairs"),

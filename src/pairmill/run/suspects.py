@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pairmill.events import CallAnswered
     from pairmill.run.reader import Inbox, Work
     from pairmill.run.stop import Stop
-    from pairmill.store.rows import UnitResult
+    from pairmill.store.row_encoding import UnitResult
 
 __all__ = ["Cause", "Suspects"]
 

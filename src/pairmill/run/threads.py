@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractContextManager
 
-__all__ = ["held_aside", "run_aside"]
+__all__ = ["hold_in_thread", "run_in_daemon_thread"]
 
 Result = TypeVar("Result")
 
@@ -21,7 +21,9 @@ _PATIENCE_S = 1.0
 _END_PATIENCE_S = 10.0
 
 
-async def run_aside(call: Callable[[], Result], *, patience_s: float = _PATIENCE_S) -> Result:
+async def run_in_daemon_thread(
+    call: Callable[[], Result], *, patience_s: float = _PATIENCE_S
+) -> Result:
     """Run a call in a daemon thread and return its result.
 
     When cancelled, it waits for the call a little longer, then abandons it: the end of the process
@@ -59,7 +61,7 @@ async def run_aside(call: Callable[[], Result], *, patience_s: float = _PATIENCE
 
 
 @asynccontextmanager
-async def held_aside(
+async def hold_in_thread(
     make: Callable[[threading.Event], AbstractContextManager[Result]],
     *,
     patience_s: float = _END_PATIENCE_S,

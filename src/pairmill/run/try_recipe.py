@@ -15,7 +15,7 @@ from pairmill.recipes.make import for_unit, make_recipe
 from pairmill.recipes.repair import Asker, Questions
 from pairmill.records import Rejection
 from pairmill.run.connect import connected
-from pairmill.run.remembered import RunMemory
+from pairmill.run.run_memory import RunMemory
 from pairmill.run.stop import Stop
 from pairmill.service.recipes import TriedUnit
 from pairmill.store.folder import open_folder

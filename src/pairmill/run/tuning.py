@@ -21,15 +21,16 @@ __all__ = [
     "check_open_files",
     "fit_to_open_files",
     "fitting_concurrency",
+    "keep_heap_compact",
     "loop_options",
     "raise_limit",
-    "share_one_heap",
 ]
 
 # Nearly everything that a request allocates is freed by reference counting. A collection after
 # every 700 new objects finds nothing, and traverses all objects of thousands of waiting calls.
 _THRESHOLD = (50_000, 20, 20)
-_M_ARENA_MAX = -8  # of glibc's malloc.h
+_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # of glibc's malloc.h
+_BIG = 128 << 10  # bytes; where glibc's own threshold begins
 
 
 @contextmanager
@@ -52,16 +53,24 @@ def loop_options() -> dict[str, Any]:
     return {"use_uvloop": find_spec("uvloop") is not None}
 
 
-def share_one_heap() -> None:
-    """Let all threads of this process allocate from one heap, if its C library is glibc.
+def keep_heap_compact() -> None:
+    """Keep the heap of this process from growing by holes, if its C library is glibc.
 
-    By default each thread has its own heap. Memory that one thread allocates and another frees then
-    fragments several of them: 20 MB with a thousand calls in flight. Contention is low, since the
-    interpreter runs one thread at a time. This affects the whole process, so it is for programs to
-    call, not for libraries.
+    All threads allocate from one heap. By default each has its own, and memory that one thread
+    allocates and another frees fragments several of them: 20 MB with a thousand calls in flight.
+    Contention is low, since the interpreter runs one thread at a time.
+
+    Blocks of 128 KiB and more are always mapped on their own, and returned as soon as they are
+    freed. By default glibc raises that threshold to the size of whatever was freed, up to 32 MiB:
+    portions of chunks then come from the heap, small blocks settle in the holes that they leave,
+    and the heap of an endless run never stops growing (decision 0078).
+
+    This affects the whole process, so it is for programs to call, not for libraries.
     """
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_ARENA_MAX, 1)
+        libc.mallopt(_M_MMAP_THRESHOLD, _BIG)
 
 
 _MOST = 65_536

@@ -18,14 +18,14 @@ from pairmill.run.asking import UnitCalls
 from pairmill.run.stop import StoppingError
 from pairmill.run.suspects import Cause
 from pairmill.store.columns import RowOrigin
-from pairmill.store.rows import UnitResult
+from pairmill.store.row_encoding import UnitResult
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from pairmill.events import Bus
     from pairmill.llm.client import Client
-    from pairmill.llm.estimate import AnswerTokens
+    from pairmill.llm.token_estimate import AnswerTokens
     from pairmill.recipes.recipe import Recipe
     from pairmill.recipes.repair import Questions
     from pairmill.run.asking import InFlight
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pairmill.run.reader import Inbox, Work
     from pairmill.run.stop import Stop
     from pairmill.run.suspects import Suspects
-    from pairmill.run.turns import Turns
+    from pairmill.run.work_rounds import WorkRounds
     from pairmill.run.writer import Writer
 
 __all__ = ["WorkerContext", "WorkerGroup", "work_on"]
@@ -60,7 +60,7 @@ class WorkerContext:
     flight: InFlight
     room: AnswerTokens
     suspects: Suspects
-    turns: Turns
+    turns: WorkRounds
     strong: Questions | None = None
     claims: Claims | None = None
 

@@ -19,7 +19,7 @@ from pairmill.events import Committed, Notice, RunWaits, ShardPublished
 from pairmill.records import Outcome
 from pairmill.store.charges import CallCharge, ChargeSums
 from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
-from pairmill.store.rows import UnitResult, encode_unit
+from pairmill.store.row_encoding import UnitResult, encode_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

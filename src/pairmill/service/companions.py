@@ -15,9 +15,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pairmill.display import sanitize
 from pairmill.errors import ConfigError
 from pairmill.events import Notice
-from pairmill.plain import plain
 from pairmill.plugins import load_named
 from pairmill.service.tally import RunTally
 
@@ -206,5 +206,5 @@ async def _accompany(companion: Companion, view: RunView) -> None:
         await companion(view)
     except Exception as error:  # noqa: BLE001 (a user's coroutine may raise anything)
         name = getattr(companion, "__qualname__", type(companion).__name__)
-        reason = plain(f"{type(error).__name__}: {error}", _LONGEST_REASON)
+        reason = sanitize(f"{type(error).__name__}: {error}", _LONGEST_REASON)
         view.bus.emit(Notice(f"companion '{name}' failed: {reason}; the run continues without it"))

@@ -8,7 +8,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pairmill.plain import hanging, plain
+from pairmill.display import sanitize, wrap_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +33,7 @@ def tell(line: str) -> None:
         label = _LABEL.match(line)
         start = len(line) - len(line.lstrip())
         indent = label.end() - start if label else 2
-        line = hanging(line, shutil.get_terminal_size().columns, indent)
+        line = wrap_line(line, shutil.get_terminal_size().columns, indent)
     sys.stderr.write(f"{line}\n")
 
 
@@ -45,12 +45,14 @@ def print_checks(checks: Iterable[Check], console: Console) -> None:
 
     for check in checks:
         width = console.width if console.is_terminal else _UNLIMITED
-        said = hanging(f"{' ' * 6}{plain(check.name)}: {plain(check.found, _LONGEST)}", width, 0)
+        said = wrap_line(
+            f"{' ' * 6}{sanitize(check.name)}: {sanitize(check.found, _LONGEST)}", width, 0
+        )
         line = Text(f"{check.status:<6}", style=STATUS_STYLES[check.status])
         line.append(said[6:], style="not dim")
         console.print(line, soft_wrap=True)
         if check.status in {Status.WARN, Status.FAIL} and check.hint:
-            hint = hanging(f"{' ' * 6}{plain(check.hint)}", width, 0)
+            hint = wrap_line(f"{' ' * 6}{sanitize(check.hint)}", width, 0)
             console.print(Text(hint, style="dim"), soft_wrap=True)
 
 

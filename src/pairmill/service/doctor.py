@@ -17,15 +17,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pairmill.display import sanitize, wrap_line
 from pairmill.errors import EXIT_CONFIG, EXIT_DONE, EXIT_RESUMABLE, Kind, ProviderError
-from pairmill.llm.estimate import AnswerTokens
+from pairmill.llm.answer_timeout import AnswerTimeout
 from pairmill.llm.limits.headers import LimitHint, Unit, read_hint
-from pairmill.llm.modes import ModeFinding, ProbePolicy, ProbeQuestion, find_mode
-from pairmill.llm.patience import AnswerPatience
 from pairmill.llm.providers.endpoint import address_hint, refusal_hint
 from pairmill.llm.providers.provider import Mode
-from pairmill.llm.retry import GiveUp, History
-from pairmill.plain import hanging, plain
+from pairmill.llm.retry import GiveUp, History, ProbePolicy
+from pairmill.llm.structured_output import ModeFinding, ProbeQuestion, find_mode
+from pairmill.llm.token_estimate import AnswerTokens
 from pairmill.recipes.answer_fields import make_model
 from pairmill.recipes.answers import json_schema, read
 from pairmill.recipes.engine import step_template
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 
     from pairmill.clock import Clock
     from pairmill.config import Settings
-    from pairmill.llm.endpoint_info import Look
+    from pairmill.llm.endpoint_info import EndpointInfo
     from pairmill.llm.limits.headers import HeaderDialect
     from pairmill.llm.providers.endpoint import Endpoint
     from pairmill.llm.providers.provider import Provider, ProviderReply
-    from pairmill.llm.providers.wire import Encoder
+    from pairmill.llm.providers.requests import RequestEncoder
     from pairmill.llm.retry import Random
     from pairmill.recipes.recipe_file import RecipeFile, RecipeStep
     from pairmill.records import Completion
@@ -70,7 +70,7 @@ class Subject:
 
     endpoint: Endpoint
     provider: Provider
-    encoder: Encoder
+    encoder: RequestEncoder
     question: ProbeQuestion | None
     dialect: HeaderDialect
 
@@ -126,7 +126,7 @@ class Findings:
 
 
 async def examine(
-    settings: Settings, subject: Subject, look: Look, clock: Clock, rng: Random
+    settings: Settings, subject: Subject, look: EndpointInfo, clock: Clock, rng: Random
 ) -> Findings:
     """Examine the endpoint, then ask a few questions; failures are findings, not errors.
 
@@ -155,7 +155,7 @@ async def examine(
         found = await _find_mode(settings, subject, calls)
         await _try(calls, _SHORT, is_enough=found is not None)
     except ProviderError as error:
-        told = plain(error, _MOST_CHARS)  # once is enough
+        told = sanitize(error, _MOST_CHARS)  # once is enough
         seen = calls.findings(base, clock)
         return replace(
             seen,
@@ -175,7 +175,7 @@ async def examine(
             thought_tokens=found.thought_tokens,
             thinks=calls.has_thought,
             left_out=tuple(left_out),
-            reasoning=dict(subject.encoder.reasoning(settings.model).words),
+            reasoning=dict(subject.encoder.reasoning(settings.model).fields),
         )
         if not found.is_usable:
             return replace(seen, problem=_unusable(settings, calls), exit_code=EXIT_CONFIG)
@@ -192,7 +192,7 @@ class _Calls:
         self._subject = subject
         self._room = AnswerTokens(settings.answer_tokens)
         self._clock = clock
-        self.patience = AnswerPatience(clock)
+        self.answer_timeout = AnswerTimeout(clock)
         self._rng = rng
         self._count = 0
         self._modes: dict[Mode, str] = {}
@@ -210,7 +210,7 @@ class _Calls:
                 completion = await self._room.ask(request, partial(self._ask_once, mode))
             except ProviderError as error:
                 if request.schema is not None:
-                    self._modes[mode] = plain(error, _MOST_CHARS)
+                    self._modes[mode] = sanitize(error, _MOST_CHARS)
                 decision = _PATIENCE.decide(error, history, self._rng)
                 if isinstance(decision, GiveUp):
                     raise
@@ -231,7 +231,7 @@ class _Calls:
         started = self._clock.monotonic()
         try:
             send = partial(self._subject.provider.complete, request, mode)
-            reply = await self.patience.bound(send)
+            reply = await self.answer_timeout.bound(send)
         except ProviderError as error:
             self.has_thought = self.has_thought or error.code == "length"
             raise
@@ -282,7 +282,7 @@ async def _find_mode(settings: Settings, subject: Subject, calls: _Calls) -> Mod
         found = ModeFinding(mode, is_usable, thought_tokens=thought)
     else:
         found = await find_mode(
-            calls.ask, subject.encoder, question, "", _NoMemory(), calls.patience
+            calls.ask, subject.encoder, question, "", _NoMemory(), calls.answer_timeout
         )
     if found.is_usable:
         calls.settle(found.mode)
@@ -290,7 +290,7 @@ async def _find_mode(settings: Settings, subject: Subject, calls: _Calls) -> Mod
 
 
 def _unusable(settings: Settings, calls: _Calls) -> str:
-    said = plain(calls.last_text, _SHOWN_CHARS) or "nothing"
+    said = sanitize(calls.last_text, _SHOWN_CHARS) or "nothing"
     way = "" if settings.structured_output == "auto" else ", or structured_output: auto"
     return (
         f"the recipe {settings.recipe_name} could not use any answer: the last one began"
@@ -360,13 +360,15 @@ async def _line(
     except ProviderError as error:
         if error.kind is Kind.BADOUT:
             return f"{label}: schema accepted ({mode}); the trial answer was empty or cut off"
-        return f"{label}: schema refused ({mode}): {plain(error, _MOST_LINE_CHARS)}"
+        return f"{label}: schema refused ({mode}): {sanitize(error, _MOST_LINE_CHARS)}"
     completion = reply.completion
     if completion.finish_reason == "length":
         return f"{label}: schema accepted ({mode}); the trial answer was cut off"
     reading = read(completion.text, answer)
     if reading.value is None:
-        told = plain(reading.faults[0].detail, _MOST_LINE_CHARS) if reading.faults else "no answer"
+        told = (
+            sanitize(reading.faults[0].detail, _MOST_LINE_CHARS) if reading.faults else "no answer"
+        )
         return f"{label}: schema accepted ({mode}), but not enforced: {told}"
     return f"{label}: schema accepted and enforced ({mode})"
 
@@ -435,13 +437,13 @@ def print_findings(
         for line in plan:
             told = f"  {line}"
             width = out.width if out.is_terminal else len(told)
-            out.print(Text(hanging(told, width)), soft_wrap=True)
+            out.print(Text(wrap_line(told, width)), soft_wrap=True)
 
 
 def thinking_line(found: Findings) -> str:
     """Describe what was found out about a model's thoughts, and what to set."""
     words = orjson.dumps(found.reasoning).decode()
-    said = f" with {plain(words)}" if found.reasoning else ""
+    said = f" with {sanitize(words)}" if found.reasoning else ""
     tokens = found.thought_tokens or 0
     if tokens <= _LITTLE_THOUGHT:
         return f"off{said}" if found.reasoning or found.thinks else "none seen"
@@ -462,14 +464,14 @@ def _limits(found: Findings) -> dict[str, float]:
 
 
 def _rows(found: Findings) -> Iterator[tuple[str, str]]:
-    yield "endpoint", f"{plain(found.place)} (provider profile: {plain(found.profile)})"
+    yield "endpoint", f"{sanitize(found.place)} (provider profile: {sanitize(found.profile)})"
     yield "key", "sent" if found.has_key else "none"
     listed = {True: "listed", False: "not listed", None: "the endpoint has no model list"}
-    yield "model", f"{plain(found.model)} ({listed[found.is_listed]})"
+    yield "model", f"{sanitize(found.model)} ({listed[found.is_listed]})"
     if found.answers_as and found.answers_as != found.model:
-        yield "answers as", plain(found.answers_as)
+        yield "answers as", sanitize(found.answers_as)
     for mode, told in found.modes.items():
-        yield str(mode), plain(told)
+        yield str(mode), sanitize(told)
     if found.thought_tokens is not None:
         yield "thinking", thinking_line(found)
     if found.left_out:
@@ -486,4 +488,4 @@ def _rows(found: Findings) -> Iterator[tuple[str, str]]:
         yield "speed", f"{found.tokens_per_s:,.0f} tokens/s in one call"
     yield "calls made", str(found.calls)
     if found.problem:
-        yield "problem", plain(found.problem)
+        yield "problem", sanitize(found.problem)

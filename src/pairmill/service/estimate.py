@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pairmill.llm.estimate import prompt_chars
+from pairmill.display import wrap_line
 from pairmill.llm.prices import PICO
-from pairmill.plain import hanging
+from pairmill.llm.token_estimate import prompt_chars
 from pairmill.recipes.make import make_recipe
 from pairmill.records import Chunk, digest
 from pairmill.service.forecast import PlannedCall, calls_per_min, declared_limits
@@ -404,7 +404,7 @@ def print_estimate(
     out.print(table)
     for note in notes:
         width = out.width if out.is_terminal else len(note)
-        out.print(hanging(note, width), markup=False, soft_wrap=True)
+        out.print(wrap_line(note, width), markup=False, soft_wrap=True)
 
 
 def _whole(values: Range) -> list[int]:

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pairmill.chunking.job import Job
 from pairmill.chunking.reader import chunks_of, prepared_of
+from pairmill.chunking.reader_job import ReaderJob
+from pairmill.display import sanitize
 from pairmill.llm.price_files import load_prices
-from pairmill.plain import plain
 from pairmill.quality.language import identify
 from pairmill.quality.privacy import find as find_private
 from pairmill.sources.files import check_inputs
@@ -100,7 +100,7 @@ def inspect_input(settings: Settings) -> Inspection:
         InputError: An input cannot be read.
     """
     check_inputs(settings.inputs, settings.output, settings.sources)
-    job = Job.of(settings)
+    job = ReaderJob.of(settings)
     found = Inspection()
 
     def note(one: Note) -> None:
@@ -235,10 +235,10 @@ def _cleaning(found: Inspection) -> str:
 def print_chunks(settings: Settings, count: int) -> None:
     """Print the first chunks as a model would see them."""
     check_inputs(settings.inputs, settings.output, settings.sources)
-    for chunk in islice(chunks_of(Job.of(settings), lambda _: None), count):
+    for chunk in islice(chunks_of(ReaderJob.of(settings), lambda _: None), count):
         section = " > ".join(chunk.section)
         head = f"--- {chunk.source} [{chunk.start}:{chunk.end}] {section}".rstrip()
-        sys.stdout.write(f"{plain(head)}\n{_shown(chunk.text)}\n\n")
+        sys.stdout.write(f"{sanitize(head)}\n{_shown(chunk.text)}\n\n")
 
 
 def print_diff(settings: Settings, name: str) -> None:
@@ -248,20 +248,20 @@ def print_diff(settings: Settings, name: str) -> None:
     """
     check_inputs((name,), settings.output, settings.sources)
     inputs = settings.inputs or (name,)
-    job = Job.of(settings.model_copy(update={"inputs": inputs}))
+    job = ReaderJob.of(settings.model_copy(update={"inputs": inputs}))
     path = os.path.realpath(name)
 
     def note(one: Note) -> None:
         if one.fate is not InputFate.READ and _is_of(one.source, path):
             what = "skipped" if one.fate is InputFate.SKIPPED else one.fate.value
             sys.stdout.write(
-                f"{plain(one.source)}: {what}, {plain(f'{one.reason}: {one.detail}')}\n"
+                f"{sanitize(one.source)}: {what}, {sanitize(f'{one.reason}: {one.detail}')}\n"
             )
 
     for one in prepared_of(job, note):
         if not _is_of(one.document.source, path):
             continue
-        source = plain(one.document.source)
+        source = sanitize(one.document.source)
         lines = difflib.unified_diff(
             one.raw.text.split("\n"), one.document.text.split("\n"),
             f"{source} as read", f"{source} as used", lineterm="",
@@ -280,7 +280,7 @@ def _is_of(source: str, path: str) -> bool:
 
 def _shown(text: str) -> str:
     """Return crawled text without terminal control sequences."""
-    return "\n".join(plain(line) if line.strip() else line for line in text.split("\n"))
+    return "\n".join(sanitize(line) if line.strip() else line for line in text.split("\n"))
 
 
 def _histogram(sizes: list[int], most: int) -> dict[str, int]:
@@ -313,7 +313,7 @@ def _sizes(figures: dict[str, int]) -> str:
 
 
 def _counts(counts: Counter[str]) -> str:
-    return ", ".join(f"{plain(name)} {count:,}" for name, count in counts.most_common(_TOP))
+    return ", ".join(f"{sanitize(name)} {count:,}" for name, count in counts.most_common(_TOP))
 
 
 def _dollars(tokens: int, settings: Settings) -> float | None:
@@ -329,5 +329,5 @@ def _print_counts(
     out.print(Text(f"{title}:", style="bold"))
     for name, count in counts.most_common(_TOP):
         named = "; ".join(examples.get(name, ()))
-        line = f"  {count:,} {plain(name)}" + (f": {plain(named)}" if named else "")
+        line = f"  {count:,} {sanitize(name)}" + (f": {sanitize(named)}" if named else "")
         out.print(Text(line, style="dim"), soft_wrap=True)

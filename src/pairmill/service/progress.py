@@ -1,7 +1,7 @@
 """Displays a run: two live lines on a terminal, else JSON log lines.
 
 Log lines hold ids, numbers and short words. Text from a page, a model or a server is sanitized
-(``pairmill.plain``) before it gets here.
+(``pairmill.display``) before it gets here.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from pairmill.display import format_duration, sanitize, short_number, wrap_line
 from pairmill.events import InputSkipped, Notice, ShardPublished
-from pairmill.plain import duration, hanging, plain, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -129,23 +129,23 @@ def _one_line(tally: RunTally) -> str:
 
 def _say(event: Shown, console: Console, seen: set[str] | None) -> None:
     if isinstance(event, Notice):
-        line, style = plain(event.text), ""
+        line, style = sanitize(event.text), ""
     elif isinstance(event, InputSkipped) and _is_news(event, seen):
         more = " (others like it are counted; -v names all)" if seen and len(seen) == 1 else ""
-        line, style = f"skipped {plain(event.source)}: {plain(event.reason)}{more}", "yellow"
+        line, style = f"skipped {sanitize(event.source)}: {sanitize(event.reason)}{more}", "yellow"
     else:
         return
-    broken = hanging(line, console.width)
+    broken = wrap_line(line, console.width)
     console.print(Text(broken, style=style), soft_wrap=True)  # a longer word: the terminal wraps it
 
 
 def _log(event: Shown, logger: BoundLogger, seen: set[str] | None) -> None:
     if isinstance(event, Notice):
-        logger.info("notice", text=plain(event.text))
+        logger.info("notice", text=sanitize(event.text))
     elif isinstance(event, ShardPublished):
         logger.info("shard_published", **asdict(event))
     elif _is_news(event, seen):
-        fields = {name: plain(getattr(event, name)) for name in ("source", "reason", "fate")}
+        fields = {name: sanitize(getattr(event, name)) for name in ("source", "reason", "fate")}
         logger.warning("input_skipped", **fields)
 
 
@@ -171,10 +171,13 @@ def _first_line(tally: RunTally, width: int) -> Text:
     share = min(1.0, done / total) if total else 0.0
     left = tally.left_s()
     parts = [
-        ("chunks", f"{short(done)}/{short(total)}{'' if tally.reading_done else '+'}"),
+        (
+            "chunks",
+            f"{short_number(done)}/{short_number(total)}{'' if tally.reading_done else '+'}",
+        ),
         ("", f"{share:.0%}" if tally.reading_done else ""),
-        ("", duration(tally.elapsed_s)),
-        ("ETA", duration(left) if left is not None and done < total else ""),
+        ("", format_duration(tally.elapsed_s)),
+        ("ETA", format_duration(left) if left is not None and done < total else ""),
     ]
     text = _fitted(parts, width)
     cells = min(BAR_CELLS, width - text.cell_len - GAP)
@@ -196,19 +199,24 @@ def _figures(tally: RunTally) -> list[tuple[str, str]]:
     tokens_in = before.prompt_tokens + tally.prompt_tokens
     tokens_out = before.completion_tokens + tally.completion_tokens
     return [
-        ("pairs", f"{short(pairs)} (+{short(tally.pairs)})" if before.pairs else short(pairs)),
-        ("per min", short(pairs_per_minute)),
+        (
+            "pairs",
+            f"{short_number(pairs)} (+{short_number(tally.pairs)})"
+            if before.pairs
+            else short_number(pairs),
+        ),
+        ("per min", short_number(pairs_per_minute)),
         ("spent", spent),
         ("rejected", _if_any(before.rejected + tally.rejected)),
         ("dropped", _if_any(before.dropped + tally.dropped)),
-        ("tokens", f"{short(tokens_in)}+{short(tokens_out)}"),
+        ("tokens", f"{short_number(tokens_in)}+{short_number(tokens_out)}"),
         ("repaired", _if_any(tally.repairs)),
         ("skipped", _if_any(sum(tally.skipped.values()))),
     ]
 
 
 def _if_any(count: int) -> str:
-    return short(count) if count else ""
+    return short_number(count) if count else ""
 
 
 def _fitted(parts: list[tuple[str, str]], width: int) -> Text:

@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pairmill.config import is_recipe_file, load
+from pairmill.display import sanitize
 from pairmill.errors import ConfigError, UsageError
-from pairmill.plain import plain
 from pairmill.recipes.load import (
     RECIPES,
     library_names,
@@ -221,20 +221,20 @@ def print_unit(unit: TriedUnit, console: Console | None = None) -> None:
     if not out.is_terminal and "COLUMNS" not in os.environ:
         out = Console(highlight=False, width=_WIDTH, file=out.file)
     chunk = unit.chunk
-    name = " · ".join(plain(part, 80) for part in (chunk.title, chunk.source) if part)
+    name = " · ".join(sanitize(part, 80) for part in (chunk.title, chunk.source) if part)
     out.print(Rule(Text(name, style="bold"), align="left"))
     for number, (request, completion) in enumerate(unit.exchanges, 1):
         system = "\n\n".join(turn.content for turn in request.prompt.template.messages)
-        label = f"prompt {number}, to {plain(request.model, 60)}"
+        label = f"prompt {number}, to {sanitize(request.model, 60)}"
         _print_beside(
             (label, f"[system]\n{system}\n\n[user]\n{request.prompt.text}"),
-            (f"raw answer ({plain(completion.finish_reason, 20)})", completion.text),
+            (f"raw answer ({sanitize(completion.finish_reason, 20)})", completion.text),
             out,
         )
     for pair in unit.pairs:
         _print_beside((f"row {pair.index} ({pair.task})", _texts(pair)), _findings(pair), out)
     for rejection in unit.dropped:
-        told = f"{plain(rejection.reason, 60)}: {plain(rejection.detail, 400)}"
+        told = f"{sanitize(rejection.reason, 60)}: {sanitize(rejection.detail, 400)}"
         _print_beside(("dropped", rejection.raw or "-"), ("why", told), out)
     used = unit.usage
     out.print(
@@ -283,4 +283,4 @@ def _print_beside(left: tuple[str, str], right: tuple[str, str], out: Console) -
 def _safe(text: str) -> Text:
     """Sanitize and shorten text of a page or a model for a terminal."""
     cut = text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]} …"
-    return Text("\n".join(plain(line, _SHOWN_CHARS + 2) for line in cut.split("\n")))
+    return Text("\n".join(sanitize(line, _SHOWN_CHARS + 2) for line in cut.split("\n")))

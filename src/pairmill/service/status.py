@@ -12,16 +12,16 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from pairmill.config import Settings
+from pairmill.display import format_duration, sanitize
 from pairmill.errors import PairmillError
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import PICO
-from pairmill.plain import duration, plain
 from pairmill.quality.trust import parse_figures, verdicts
 from pairmill.service.console import print_checks
 from pairmill.store.counts import count_run, describe, describe_saved, read_pace, saved
 from pairmill.store.folder import read_folder
 from pairmill.store.manifest import read_manifest_counts, read_manifest_usd, read_totals
+from pairmill.store.side_files import read_last_settings
 from pairmill.store.timeline import read_timeline, stage_name
 from pairmill.store.verdict import RunVerdict, read_verdict
 
@@ -66,7 +66,7 @@ def print_status(path: Path, *, as_json: bool) -> None:
     table.add_column(style="dim")
     table.add_column()
     for name, value in _lines(found, counts):
-        table.add_row(name, plain(value, 1000))
+        table.add_row(name, sanitize(value, 1000))
     console = Console(highlight=False)
     console.print(table)
     print_checks(verdicts(known), console)
@@ -149,10 +149,10 @@ def _usd(bill: Bill, folder: RunFolder) -> float | None:
     """Return the cost of all calls; None if a price is unknown."""
     rest: int | None = 0
     if bill.unpriced:
+        settings = read_last_settings(folder)
         try:
-            settings = Settings.model_validate_json(folder.resolved.read_bytes())
-            rest = load_prices(settings.prices).cost_of(bill.unpriced)
-        except (OSError, ValueError, PairmillError):
+            rest = load_prices(settings.prices).cost_of(bill.unpriced) if settings else None
+        except PairmillError:
             rest = None
     return None if rest is None else (bill.picodollars + rest) / PICO
 
@@ -163,7 +163,7 @@ def _lines(found: Mapping[str, Any], counts: RunCounts) -> list[tuple[str, str]]
     progress = "" if percent is None else f"{percent:g} % done, "
     progress += f"{counts.to_do:,} chunks to do"
     progress += "" if pace is None else f", {pace:,.0f} pairs a minute"
-    progress += "" if eta_s is None else f", ETA {duration(eta_s)}"
+    progress += "" if eta_s is None else f", ETA {format_duration(eta_s)}"
     tokens = f"{found['prompt_tokens']:,} prompt ({found['cached_tokens']:,} cached)"
     calls = f"{found['calls']:,} paid, {found['empty_calls']:,} of them without an answer"
     lost = found["lost_calls"]
@@ -224,7 +224,7 @@ def _judged(verdict: Mapping[str, Any] | None, counts: RunCounts) -> str:
         return "nothing to judge: no pair was kept"
     if verdict is None:
         return "not judged yet; run pairmill report"
-    return plain(RunVerdict(**verdict).line, 400)
+    return sanitize(RunVerdict(**verdict).line, 400)
 
 
 def _spent(found: Mapping[str, Any], counts: RunCounts) -> str:

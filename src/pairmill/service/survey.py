@@ -20,7 +20,7 @@ import typer
 from pairmill.chunking.reader import read_chunks
 from pairmill.config import Settings, fingerprint, is_local_model
 from pairmill.errors import InputError, PairmillError, RejectedError, UsageError
-from pairmill.llm.estimate import prompt_chars
+from pairmill.llm.token_estimate import prompt_chars
 from pairmill.recipes.controls import MOST_EARLY
 from pairmill.recipes.make import for_unit, make_recipe, recipe_of_folder
 from pairmill.recipes.probe_question import first_question
@@ -30,6 +30,7 @@ from pairmill.sources.files import STANDARD_INPUT
 from pairmill.sources.notes import InputFate
 from pairmill.store.entries import Measured, UnitKey
 from pairmill.store.folder import read_folder
+from pairmill.store.side_files import read_last_settings
 from pairmill.testing import ScriptedAsk
 
 if TYPE_CHECKING:
@@ -227,11 +228,8 @@ def _open_ledger(settings: Settings) -> tuple[LedgerReader | None, Measured]:
     if not folder.has_ledger:
         return None, Measured()
     lookup = folder.read_ledger()
-    try:
-        last = Settings.model_validate_json(folder.resolved.read_bytes())
-    except (OSError, ValueError):
-        return lookup, Measured()
-    alike = fingerprint(last) == fingerprint(settings)
+    last = read_last_settings(folder)
+    alike = last is not None and fingerprint(last) == fingerprint(settings)
     return lookup, lookup.measured() if alike else Measured()
 
 

@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from pairmill.share.record import Member, Money, PurseAccount, QuotaScope, check_caps, fair_share
+from pairmill.share.record import BudgetAccount, Member, Money, QuotaScope, check_caps, fair_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pairmill.share.record import ShareRecord
 
-__all__ = ["REQUESTS", "Grant", "MoneyNeed", "ScopeNews", "ShareMember", "SharePlan", "want_of"]
+__all__ = [
+    "REQUESTS",
+    "Grant",
+    "MoneyNeed",
+    "ScopeNews",
+    "ShareMember",
+    "SharePlan",
+    "wanted_share",
+]
 
 _LEAST_RENEW_S = 2.0
 _TTL = 3.0  # renewals
@@ -188,7 +196,7 @@ class ShareMember:
             > max(_LEAST_STEP, _STEP * mine.shares.get(scope, 0.0))
             for scope in self._scopes
         )
-        account = new.accounts.setdefault(self._account, PurseAccount())
+        account = new.accounts.setdefault(self._account, BudgetAccount())
         before_money = account.allowed
         allowed, may_grow = self._money(new, account, need)
         is_moved = need.wanted != Money() and allowed != before_money
@@ -229,7 +237,7 @@ class ShareMember:
         """Return the record without this member, with all unspent money given back."""
         new = record.copied()
         new.members.pop(self.name, None)
-        account = new.accounts.setdefault(self._account, PurseAccount())
+        account = new.accounts.setdefault(self._account, BudgetAccount())
         account.spent = spent
         account.allowed = spent
         return new
@@ -314,7 +322,7 @@ class ShareMember:
         return is_new
 
     def _money(
-        self, record: ShareRecord, account: PurseAccount, need: MoneyNeed
+        self, record: ShareRecord, account: BudgetAccount, need: MoneyNeed
     ) -> tuple[Money, bool]:
         """Return the account's new allowance, and whether it may still grow."""
         others = record.allowed()
@@ -345,7 +353,7 @@ class ShareMember:
         return False
 
 
-def want_of(
+def wanted_share(
     share: float,
     waiting: int,
     used: Mapping[str, float],

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 __all__ = [
+    "BudgetAccount",
     "Member",
     "Money",
-    "PurseAccount",
     "QuotaScope",
     "ShareRecord",
     "check_caps",
@@ -65,7 +65,7 @@ class Member(Struct):
     wants: dict[str, float] = field(default_factory=dict)
 
 
-class PurseAccount(Struct):
+class BudgetAccount(Struct):
     """What one run folder was allowed to spend, and has spent, over all its starts.
 
     What was allowed counts against the cap until it is given back, also where the process that was
@@ -118,7 +118,7 @@ class ShareRecord(Struct):
     cap_picodollars: int | None = None
     cap_tokens: int | None = None
     members: dict[str, Member] = field(default_factory=dict)
-    accounts: dict[str, PurseAccount] = field(default_factory=dict)
+    accounts: dict[str, BudgetAccount] = field(default_factory=dict)
     scopes: dict[str, QuotaScope] = field(default_factory=dict)
 
     def copied(self) -> ShareRecord:

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from typing import NamedTuple
 
-__all__ = ["Decoded", "declared_in_page", "decode", "mend", "sniff_utf16"]
+__all__ = ["Decoded", "declared_in_page", "decode", "fix_mojibake", "sniff_utf16"]
 
 MARKS = (
     (b"\xef\xbb\xbf", "utf-8"),
@@ -134,7 +134,7 @@ def declared_in_page(head: bytes) -> str:
     return match[1].decode("ascii") if match else ""
 
 
-def mend(text: str) -> str:
+def fix_mojibake(text: str) -> str:
     """Repair a UTF-8 text that was decoded as a single-byte encoding (mojibake).
 
     Only if that explains the whole text: a text that merely shows such characters, next to others

@@ -12,7 +12,7 @@ from pairmill.records import Document, digest
 from pairmill.sources.base import too_long
 from pairmill.sources.characters import strip_surrogates
 from pairmill.sources.html import read_page
-from pairmill.sources.lines import cut_lines
+from pairmill.sources.json_files import cut_lines
 from pairmill.sources.streams import take_head
 from pairmill.sources.text import decode_whole
 

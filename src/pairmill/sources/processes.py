@@ -29,12 +29,12 @@ from typing import (
 
 import msgspec
 
+from pairmill.display import (
+    sanitize,
+)
 from pairmill.errors import (
     InputError,
     StoppedError,
-)
-from pairmill.plain import (
-    plain,
 )
 from pairmill.startup import (
     keyless_environment,
@@ -223,7 +223,9 @@ class Process:
         size = self._words.seek(0, os.SEEK_END)
         self._words.seek(max(0, size - _LAST_WORDS_BYTES))
         lines = self._words.read().decode("utf-8", "replace").split("\n")
-        return plain(next((line for line in reversed(lines) if line.strip()), "it gave no reason"))
+        return sanitize(
+            next((line for line in reversed(lines) if line.strip()), "it gave no reason")
+        )
 
     def _kill(self) -> None:
         if self._leads:

@@ -19,15 +19,15 @@ from pairmill.records import Document, digest
 from pairmill.sources.characters import plain_line, strip_surrogates
 from pairmill.sources.encodings import decode
 from pairmill.sources.html import has_entities, looks_like_html, read_page
-from pairmill.sources.markdown import split_front_matter
-from pairmill.sources.shapes import (
+from pairmill.sources.json_shapes import (
     blocks_text,
     is_by_language,
-    recast,
+    normalize_shape,
     table_rows,
     unwrap,
     unwrap_any,
 )
+from pairmill.sources.markdown import split_front_matter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -170,7 +170,7 @@ def _recast_records(data: dict[str, Any], field: str | None) -> list[dict[str, A
     def has_blocks(record: dict[str, Any]) -> bool:
         return bool(_text_of_blocks(record))
 
-    cast = recast(data)
+    cast = normalize_shape(data)
     if not isinstance(cast, dict):
         return []
     return unwrap_any(cast, has_text) or ([] if field else unwrap_any(cast, has_blocks))

@@ -12,8 +12,7 @@ from pairmill.errors import ConfigError
 from pairmill.sources.base import SourceFormat
 from pairmill.sources.encodings import MARKS, decode, sniff_utf16
 from pairmill.sources.html import HTML, looks_like_html
-from pairmill.sources.items import JSON
-from pairmill.sources.lines import JSON_LINES
+from pairmill.sources.json_files import JSON, JSON_LINES
 from pairmill.sources.streams import (
     PACKED_ENDINGS,
     Gunzip,

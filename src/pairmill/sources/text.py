@@ -13,7 +13,7 @@ from pairmill.sources.base import SourceFormat
 from pairmill.sources.characters import strip_surrogates
 from pairmill.sources.encodings import decode
 from pairmill.sources.markdown import (
-    dissolve_boxes,
+    convert_admonitions,
     first_heading,
     imports_components,
     resolve_templates,
@@ -62,7 +62,7 @@ def _read(opener: Opener, *, is_markdown: bool) -> Documents:
     plain = body = rest
     is_mdx = is_named = False
     if is_markdown:
-        plain = body = dissolve_boxes(rest)
+        plain = body = convert_admonitions(rest)
         is_named = opener.name.casefold().endswith((".mdx", ".astro"))
         is_mdx = is_named or imports_components(rest)
         body = resolve_templates(body, facts, is_mdx=is_mdx)

@@ -8,12 +8,12 @@ and the end of a run all use `count_run`.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pairmill.plain import plain
+from pairmill.display import sanitize
 from pairmill.records import Outcome
 from pairmill.store.charges import DropKey
 from pairmill.store.files import refusal
@@ -83,6 +83,9 @@ class InputCounts:
         """
         document = asdict(self) | {"skipped": dict(self.skipped)}
         _keep(folder.state / _FILE, orjson.dumps(document))
+
+
+_INPUT_COUNTS = {field.name for field in fields(InputCounts)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +284,7 @@ def _reasons(counts: Mapping[str, int]) -> str:
     if not counts:
         return ""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    shown = [f"{count:,} {plain(reason)}" for reason, count in ordered[:MOST_REASONS]]
+    shown = [f"{count:,} {sanitize(reason)}" for reason, count in ordered[:MOST_REASONS]]
     rest = sum(count for _, count in ordered[MOST_REASONS:])
     return f" ({', '.join([*shown, f'{rest:,} others'] if rest else shown)})"
 
@@ -388,8 +391,9 @@ def read_input_counts(folder: RunFolder) -> InputCounts:
     """Return what a run last found in its input; empty if not stored."""
     try:
         found = orjson.loads((folder.state / _FILE).read_bytes())
-        return InputCounts(**{**found, "inputs": tuple(found["inputs"])})
-    except (OSError, ValueError, TypeError, KeyError):
+        known = {name: found[name] for name in _INPUT_COUNTS & found.keys()}
+        return InputCounts(**{**known, "inputs": tuple(found["inputs"])})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return InputCounts()
 
 

@@ -24,6 +24,7 @@ from pairmill.store.files import DISK, Files, atomic_write, network_file_system,
 from pairmill.store.ledger import LedgerStore, find_store
 from pairmill.store.paths import FolderPaths
 from pairmill.store.shards import holds_shards, shard_number
+from pairmill.store.side_files import FORMATS, check_formats
 from pairmill.store.sqlite.store import SQLITE
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RunFolder",
-    "check_format",
     "lock_folder",
     "open_folder",
     "read_folder",
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 _RESTORED = "restored"
-_FORMAT = 1  # of settings.json and manifest.json
+
 _HARMLESS = re.compile(  # what file systems, mounts and desktops leave by themselves
     r"lost\+found|\.DS_Store|\.gitignore|\.gitkeep|\.Trash(es|-\d+)?|\.nfs[0-9a-f]+|\.snapshots?"
     r"|\.zfs|\.fseventsd|\.Spotlight-V100|\.fuse_hidden\w+|@eaDir|#recycle|\$RECYCLE\.BIN"
@@ -167,7 +167,7 @@ def write_settings(
         StorageError: The disk refused.
     """
     document = {
-        "format": _FORMAT,
+        "format": FORMATS[".run/settings.json"],
         "version": folder.version,
         "settings": dict(settings_fingerprint),
     }
@@ -215,28 +215,8 @@ def _found(
 ) -> RunFolder:
     """Open a run folder with its ledger store."""
     folder = RunFolder(path, writable=writable, version=version)
-    check_format(folder)
+    check_formats(folder)
     return replace(folder, ledgers=find_store(folder.state, SQLITE, given))
-
-
-def check_format(folder: RunFolder) -> None:
-    """Refuse a folder that a newer version made; settings that cannot be read are no such sign.
-
-    Raises:
-        FolderError: Its settings have a higher format than this version knows; or its manifest, if
-            only published files are there.
-    """
-    try:
-        found = orjson.loads(folder.settings.read_bytes())["format"]
-    except FileNotFoundError:
-        found = read_manifest(folder.manifest).get("format")
-    except (OSError, orjson.JSONDecodeError, LookupError, TypeError):
-        return
-    if isinstance(found, int) and found > _FORMAT:
-        raise FolderError(
-            f"{folder.path}: made by a newer pairmill (format {found}, this one reads {_FORMAT});"
-            " upgrade pairmill to go on"
-        )
 
 
 def _create(folder: RunFolder) -> None:

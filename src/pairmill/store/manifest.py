@@ -13,6 +13,7 @@ from pairmill.store.charges import Bill
 from pairmill.store.counts import RunCounts, add_up, count_run
 from pairmill.store.entries import Totals
 from pairmill.store.files import DISK, Files, atomic_write
+from pairmill.store.side_files import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["read_manifest_counts", "read_manifest_usd", "read_totals", "write_manifest"]
 
-_FORMAT = 1
 _PICO = 10**12
 
 
@@ -55,7 +55,7 @@ def write_manifest(
     totals, chain = lookup.totals(), lookup.chain()
     shards = [_shard(folder, record) for record in lookup.shards() if record.closed]
     document = {
-        "format": _FORMAT,
+        "format": FORMATS["manifest.json"],
         "version": folder.version,
         "chain": {"ledger": chain.id, "generation": chain.generation} if chain else None,
         "origin": _origin(folder),

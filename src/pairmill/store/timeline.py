@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from pairmill.store.side_files import FORMATS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
@@ -31,7 +33,6 @@ MOST_STARTS = 40
 """Starts that are kept; of earlier ones only what their stages took."""
 MOST_POINTS = 240
 """Points of one start."""
-_FORMAT = 1
 _LAST_S = 4e9  # seconds since the epoch: the year 2096
 _LEAST_STEP_S = 0.01
 _MOST_READ = 10_000
@@ -98,7 +99,7 @@ class StageSum(Struct):
 class Timeline(Struct):
     """All starts, the first one first, and the sums of all of them by stage and model."""
 
-    format: int = _FORMAT
+    format: int = FORMATS[".run/timeline.json"]
     starts: list[StartPace] = []
     stages: list[StageSum] = []
 
@@ -114,7 +115,7 @@ def read_timeline(path: Path) -> Timeline:
         found = msgspec.json.decode(path.read_bytes(), type=Timeline)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return Timeline()
-    return found if found.format <= _FORMAT and all(map(_is_sound, found.starts)) else Timeline()
+    return found if all(map(_is_sound, found.starts)) else Timeline()
 
 
 def write_timeline(path: Path, timeline: Timeline) -> None:

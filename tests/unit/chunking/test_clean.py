@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pairmill.chunking.clean import clean, tidy
+from pairmill.chunking.clean import clean, clean_body
 from pairmill.chunking.document_filters import Dropped
 from pairmill.records import Document
 
@@ -24,22 +24,23 @@ def test_punctuation_code_and_structure_stay() -> None:
         "# Title\n\n- a, b; c: d?\n\n| x | y |\n|---|---|\n\n```py\nif x:\n    y = {'a': 1}\n"
         "\n\n\n\nShare\n```\n\n" + PROSE.strip()
     )
-    assert tidy(text)[0] == text
+    assert clean_body(text)[0] == text
 
 
 def test_line_ends_trailing_spaces_and_blank_runs() -> None:
-    assert tidy("\r\n\r\na  \r\nb\rc\t\n\n\n\n\n\nd\n\n")[0] == "a\nb\nc\n\n\nd"
+    assert clean_body("\r\n\r\na  \r\nb\rc\t\n\n\n\n\n\nd\n\n")[0] == "a\nb\nc\n\n\nd"
 
 
 def test_hidden_characters_go_and_text_is_composed() -> None:
     text = "e\u0301t\u00ad\u200b\u202ee\x00\x07 \x1b[31mred\x1b[0m \U000e0041\ud800 a\u00a0b"
-    assert tidy(text)[0] == "éte red  a b"
+    assert clean_body(text)[0] == "éte red  a b"
 
 
 def test_joiners_stay_where_they_spell() -> None:
     persian, family = "\u0645\u06cc\u200c\u062e\u0648\u0627", "\U0001f468\u200d\U0001f469"
     assert (
-        tidy(f"{persian} {family} plain\u200dtext a\u200c")[0] == f"{persian} {family} plaintext a"
+        clean_body(f"{persian} {family} plain\u200dtext a\u200c")[0]
+        == f"{persian} {family} plaintext a"
     )
 
 
@@ -49,12 +50,12 @@ def test_boilerplate_lines_go_only_whole_and_outside_code() -> None:
         "Share the bread.\nEmail\n    Share\n© 2024 The Author\n- Share\n```\nShare\n```"
     )
     kept = "Share the bread.\nEmail\n    Share\n- Share\n```\nShare\n```"
-    assert tidy(text)[0] == kept
+    assert clean_body(text)[0] == kept
 
 
 def test_companions_go_only_after_boilerplate() -> None:
-    assert tidy("Copy link\n\nFacebook\n\nEmail\n\nText")[0] == "Text"
-    assert tidy("Text\n\nFacebook\n\nEmail")[0] == "Text\n\nFacebook\n\nEmail"
+    assert clean_body("Copy link\n\nFacebook\n\nEmail\n\nText")[0] == "Text"
+    assert clean_body("Text\n\nFacebook\n\nEmail")[0] == "Text\n\nFacebook\n\nEmail"
 
 
 @pytest.mark.parametrize(
@@ -93,13 +94,13 @@ def test_fields_become_one_printable_line() -> None:
 
 def test_long_runs_take_linear_time() -> None:
     for run in (" ", "`", "[", "\x1b", "\u200d", "\n", "- ", "[a]("):
-        tidy(run * 300_000 + "x")
+        clean_body(run * 300_000 + "x")
 
 
 def test_embedded_files_go_and_words_around_them_stay() -> None:
     data = "QUJD" * 500
     text = f"{PROSE}\n\n![a](data:image/png;base64,{data}) and then.\n\n{data}\n\nThe end of it."
-    tidied = tidy(text)
+    tidied = clean_body(text)
     assert tidied.text == f"{PROSE.strip()}\n\n and then.\n\n\n\nThe end of it.".replace(
         "\n\n\n\n", "\n\n\n"
     )
@@ -108,11 +109,11 @@ def test_embedded_files_go_and_words_around_them_stay() -> None:
 
 def test_code_keeps_the_ends_of_its_lines() -> None:
     text = f"```\na  \n\tb \t\n\n\n\nc\n```\n\n{PROSE.strip()}"
-    assert tidy(text) == (text, 0, 2)
+    assert clean_body(text) == (text, 0, 2)
 
 
 @pytest.mark.parametrize(
     "text", [PROSE, f"# T\n\n```py\nx\n```\n\n{PROSE}", f"a\n~~~\nb\n~~~\n{PROSE}"[2:]]
 )
 def test_a_text_that_was_read_alike_before_says_so(text: str) -> None:
-    assert tidy(text).since == 1
+    assert clean_body(text).since == 1

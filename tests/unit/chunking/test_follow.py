@@ -12,8 +12,8 @@ from tests.support.corpus import article
 
 from pairmill.chunking.follow import check_follow
 from pairmill.chunking.follow_state import MARK_FILE, FollowState, followed_counts
-from pairmill.chunking.job import Job
 from pairmill.chunking.reader import prepared_of
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.config import load
 from pairmill.errors import UsageError
 from pairmill.store.superseded import read_superseded
@@ -59,7 +59,7 @@ class Place:
                 "page_processes": 1,
             }
         )
-        job = Job.of(settings, keeps_memory=True, follows=True)
+        job = ReaderJob.of(settings, keeps_memory=True, follows=True)
         self.notes.clear()
         self.marks.clear()
         given = io.BytesIO(stdin) if stdin is not None else None

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from pairmill.chunking.clean import tidy
+from pairmill.chunking.clean import clean_body
 from pairmill.chunking.page_parts import without_running_heads
 
 BODY = "The mill stands by the river, and grinds whatever the farmers bring to it.\n\n" * 12
@@ -12,7 +12,7 @@ BODY = "The mill stands by the river, and grinds whatever the farmers bring to i
 
 def _removed(text: str) -> tuple[str, dict[str, int]]:
     removed: Counter[str] = Counter()
-    return tidy(text, removed=removed).text, dict(removed)
+    return clean_body(text, removed=removed).text, dict(removed)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_contents_go_where_they_name_what_follows() -> None:
     ):
         text, removed = _removed(body.format(contents))
         assert set(removed) == {"tables of contents"}
-        assert text == tidy(body.format("")).text
+        assert text == clean_body(body.format("")).text
     other = body.format("## Contents\n\n- Two sacks of rye\n- One of barley\n\n")
     assert _removed(other)[1] == {}
 
@@ -123,5 +123,5 @@ def test_running_heads_feet_and_page_numbers_go() -> None:
 
 def test_an_earlier_version_of_reading_keeps_them() -> None:
     text = f"{BODY}Share this article"
-    assert tidy(text, 2).text == text
-    assert tidy(text, 3).text == BODY.rstrip()
+    assert clean_body(text, 2).text == text
+    assert clean_body(text, 3).text == BODY.rstrip()

@@ -14,9 +14,9 @@ from tests.support.asks import settings
 from tests.support.corpus import article
 
 from pairmill.chunking import corpus, read_record
-from pairmill.chunking.job import Job
 from pairmill.chunking.pass_over import pass_over, recording
 from pairmill.chunking.reader import prepared_of
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.errors import StoppedError
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def job_of(folder: Path, **given: Any) -> Job:
+def job_of(folder: Path, **given: Any) -> ReaderJob:
     given = {"inputs": (str(folder / "in"),), "output": folder / "run", "model": "m"} | given
-    return Job.of(settings(**given), keeps_memory=True)
+    return ReaderJob.of(settings(**given), keeps_memory=True)
 
 
-def passed_documents(job: Job, version: str = "1") -> int:
+def passed_documents(job: ReaderJob, version: str = "1") -> int:
     passed = pass_over(recording(job, version), lambda _: True)[1]
     return sum(one.documents for one in passed)
 
@@ -162,6 +162,6 @@ def test_a_record_of_a_process_that_hashes_otherwise_is_made_anew(read: Path) ->
         connection.commit()
     job, passed = pass_over(recording(job_of(read), "1"), lambda _: True)
     assert passed
-    with pytest.raises(StoppedError, match="start again"):
+    with pytest.raises(StoppedError, match="run the same command again"):
         next(prepared_of(job, lambda _: None))
     assert passed_documents(job_of(read)) == 0

@@ -7,10 +7,10 @@ import orjson
 import pytest
 
 from pairmill.chunking import repeats
+from pairmill.chunking.chunk_batches import read_batches, unpack
 from pairmill.chunking.intake_file import IntakeFile
-from pairmill.chunking.job import Job
-from pairmill.chunking.portions import read_portions, unpack
 from pairmill.chunking.reader import chunks_of
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.chunking.repeats import SKETCH_SIZE, Repeat, RepeatIndex, similarity, sketch, union
 from pairmill.config import load
 from pairmill.errors import InputError
@@ -167,7 +167,7 @@ def _records(path: Path, texts: list[str]) -> None:
 def _kept(path: Path, notes: list[Note] | None = None, **settings: Any) -> list[str]:
     chosen = load(given={"inputs": (str(path),), "output": path.parent / "out", **settings})
     watch = notes.append if notes is not None else (lambda _: None)
-    return [chunk.text for chunk in chunks_of(Job.of(chosen), watch)]
+    return [chunk.text for chunk in chunks_of(ReaderJob.of(chosen), watch)]
 
 
 def test_which_copy_is_kept_does_not_depend_on_the_order(tmp_path: Path) -> None:
@@ -227,8 +227,8 @@ def test_a_run_remembers_and_whoever_looks_does_not(tmp_path: Path) -> None:
     _records(path, [other])
     assert _kept(path, duplicates="near") == [other]
     assert not (state / "intake.db").exists()
-    job = Job.of(chosen, keeps_memory=True)
-    assert [unpack(it).text for batch in read_portions(job) for it in batch.chunks] == [other]
+    job = ReaderJob.of(chosen, keeps_memory=True)
+    assert [unpack(it).text for batch in read_batches(job) for it in batch.chunks] == [other]
     longer = f"{one} zzz"  # would be preferred, were the other not paid for
     _records(path, [longer, other])
-    assert [unpack(it).text for batch in read_portions(job) for it in batch.chunks] == [other]
+    assert [unpack(it).text for batch in read_batches(job) for it in batch.chunks] == [other]

@@ -8,10 +8,10 @@ import orjson
 import pytest
 
 from pairmill.chunking import shared_lines
+from pairmill.chunking.chunk_batches import read_batches, unpack
 from pairmill.chunking.intake_file import IntakeFile
-from pairmill.chunking.job import Job
-from pairmill.chunking.portions import read_portions, unpack
 from pairmill.chunking.reader import prepared_of
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.chunking.shared_lines import KeyCounts, SharedLines, site_of
 from pairmill.config import load
 from pairmill.records import Document
@@ -44,9 +44,9 @@ def _write(path: Path, articles: list[str], host: str = "mill.example") -> None:
     )
 
 
-def _job(path: Path, *, keeps: bool = False, **settings: str) -> Job:
+def _job(path: Path, *, keeps: bool = False, **settings: str) -> ReaderJob:
     chosen = load(given={"inputs": (str(path),), "output": path.parent / "out", **settings})
-    return Job.of(chosen, keeps_memory=keeps)
+    return ReaderJob.of(chosen, keeps_memory=keeps)
 
 
 def test_lines_of_a_site_go_and_code_and_headings_stay(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_document_that_was_decided_on_keeps_its_text(tmp_path: Path) -> None:
 
     def chunks() -> set[str]:
         job = _job(path, keeps=True)
-        return {unpack(it).text for batch in read_portions(job) for it in batch.chunks}
+        return {unpack(it).text for batch in read_batches(job) for it in batch.chunks}
 
     _write(path, [_article(n) for n in range(3)])
     before = chunks()

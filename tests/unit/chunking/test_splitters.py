@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pairmill.chunking.job import Job
 from pairmill.chunking.reader import chunks_of
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.chunking.splitters import make_splitter, split_by_tokens
 from pairmill.config import load
 from pairmill.errors import ConfigError, InputError
@@ -34,9 +34,9 @@ def _tokens(piece: str) -> int:
     return len(piece.replace(",", " ,").replace(".", " .").split())
 
 
-def _job(path: Path, **settings: object) -> Job:
+def _job(path: Path, **settings: object) -> ReaderJob:
     given = {"inputs": (str(path),), "output": path.parent / "out", **settings}
-    return Job.of(load(given=given))
+    return ReaderJob.of(load(given=given))
 
 
 def _holds(text: str, spans: list[Span]) -> None:

@@ -21,8 +21,8 @@ from pairmill.llm.budget import (
     charge_lost,
     is_answer,
 )
-from pairmill.llm.estimate import worst_prompt_tokens
 from pairmill.llm.prices import Price, pico
+from pairmill.llm.token_estimate import worst_prompt_tokens
 from pairmill.records import Usage
 
 PRICE = Price(150_000, 75_000, 600_000)
@@ -66,6 +66,13 @@ def test_without_caps_everything_fits() -> None:
     assert not budget.is_capped
     assert budget.try_reserve(10**9, 10**9, None) is not None
     assert budget.exhausted is None
+
+
+def test_nothing_is_at_risk_before_the_first_call_goes_out() -> None:
+    budget = _budget(Caps(picodollars=pico(1)))
+    assert budget.at_risk == Spent()
+    assert budget.try_reserve(1000, 1000, PRICE) is not None
+    assert budget.at_risk == Spent(), "a call that waits for its turn costs nothing"
 
 
 def test_an_answer_costs_what_it_used() -> None:
@@ -126,6 +133,12 @@ def test_what_an_earlier_start_spent_counts() -> None:
 def test_a_count_that_can_be_true_is_believed() -> None:
     for said in (Usage(1000, 100), Usage(700, 70), Usage(1500, 2000, 900, 1900)):
         assert _charged(said) == PricedUsage(said, PRICE.cost(said))
+
+
+def test_an_answer_of_one_token_is_believed() -> None:
+    """Such as a verdict: yes or no."""
+    said = Usage(1000, 1)
+    assert _charged(said, answer_chars=3) == PricedUsage(said, PRICE.cost(said))
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,10 @@ from pairmill.errors import Kind, ProviderError
 from pairmill.events import Bus, CallAnswered, CallFailed, CallGivenUp, Event
 from pairmill.llm.budget import PricedUsage
 from pairmill.llm.client import Client
-from pairmill.llm.modes import AT_PROBE
 from pairmill.llm.providers.direct import DirectProvider
 from pairmill.llm.providers.endpoint import Endpoint, Secret
 from pairmill.llm.providers.provider import Mode
-from pairmill.llm.retry import RetryPolicy
+from pairmill.llm.retry import AT_PROBE, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -140,6 +141,22 @@ def test_each_kind_of_token_has_its_price(full: Price) -> None:
     usage = Usage(900, 100, cached_tokens=200, reasoning_tokens=60, cache_write_tokens=300)
     micro = 10**6
     assert full.cost(usage) == 400 * micro + 20 * micro + 375 * micro + 400 * micro + 480 * micro
+
+
+def test_no_more_is_written_to_a_cache_than_was_not_read_from_it() -> None:
+    price = Price(100, 50, 400, cache_write=125)
+    told = Usage(10, 0, cached_tokens=4, cache_write_tokens=10)  # more than can be
+    assert price.cost(told) == 6 * 125 + 4 * 50
+
+
+def test_a_price_of_a_later_date_keeps_the_hours_unless_it_has_its_own(full: Price) -> None:
+    usage, usual = Usage(100, 0), 100 * 10**6
+    monday = _at("2027-01-04T02:30:00")
+    assert full.cost(usage, monday) == 2 * 3 * usual
+    ((since, changed),) = full.changes
+    own = replace(full.peaks[0], factor=Decimal(5))
+    again = replace(full, changes=((since, replace(changed, peaks=(own,))),))
+    assert again.cost(usage, monday) == 5 * 3 * usual
 
 
 def test_a_long_prompt_makes_the_whole_call_dearer(full: Price) -> None:

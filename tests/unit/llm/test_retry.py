@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.retry import IN_RUN, GiveUp, History, RetryPolicy, Wait
+from pairmill.llm.retry import AT_PROBE, IN_RUN, GiveUp, History, RetryPolicy, Wait
 
 POLICY = RetryPolicy(base_s=1.0, cap_s=8.0, max_wait_s=100.0)
 PATIENT = [Kind.RATE, Kind.OVERLOAD]
@@ -175,3 +175,9 @@ def test_what_a_request_went_through_is_added_up() -> None:
     history = history.after(failed(Kind.RATE), alone=True)  # that is no trouble of the server's
     history = history.rested(3.0, asked=True).rested(4.0, asked=False).rested(5.0, asked=True)
     assert history == History(failures=3, billed=1, alone=1, waited_s=4.0, asked_s=8.0)
+
+
+def test_a_gateway_that_fails_is_sent_to_four_times_before_another_way_of_asking() -> None:
+    error = ProviderError(Kind.OVERLOAD, "x", status=502)
+    decisions = [AT_PROBE.decide(error, History(failures=n), random.Random(1)) for n in range(4)]
+    assert [isinstance(each, GiveUp) for each in decisions] == [False, False, False, True]

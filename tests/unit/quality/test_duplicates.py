@@ -1,6 +1,22 @@
 from __future__ import annotations
 
-from pairmill.quality.duplicates import Duplicate, Item, find_duplicates, group, jaccard, shingles
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pairmill.quality import duplicates
+from pairmill.quality.duplicates import (
+    Duplicate,
+    Item,
+    find_alike,
+    find_duplicates,
+    group,
+    jaccard,
+    shingles,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LONG = "Describe how the brewers of the northern valley used a copper kettle in winter"
 
@@ -51,3 +67,27 @@ def test_texts_without_spaces_are_compared_by_characters() -> None:
          Item("c", "水車はどのように粉を挽くのか教えてください")]
     )  # fmt: skip
     assert set(found) == {"b"}
+
+
+def test_what_means_the_same_is_found_across_blocks_and_by_score(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    np = pytest.importorskip("numpy")
+    monkeypatch.setattr(duplicates, "_BLOCK", 2)
+
+    def embed(texts: Sequence[str]) -> Any:
+        """Give texts of the same first letter the same direction."""
+        vectors = np.zeros((len(texts), 4))
+        for row, text in enumerate(texts):
+            if text:
+                vectors[row, "abcd".index(text[0])] = len(text)
+        return vectors
+
+    texts = ["a", "b", "", "aa", "c", "bb", "", "aaa"]
+    items = [Item(str(at), text, float(at)) for at, text in enumerate(texts)]
+    alike = {"0": "7", "3": "7", "1": "5"}  # the higher score stays; the empty ones do, too
+    for given in (items, items[::-1]):
+        found = find_alike(given, embed, least=0.9)
+        assert {name: it.of for name, it in found.items()} == alike
+        assert {it.similarity for it in found.values()} == {1.0}
+    assert find_alike([], embed) == {}

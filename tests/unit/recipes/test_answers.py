@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pairmill.recipes.answers import How, json_schema, read
+from pairmill.recipes.answers import ParseStep, json_schema, read
 from pairmill.recipes.backtranslate import WrittenAnswer
 
 
@@ -28,7 +28,7 @@ GOOD = _reply(_pair(1), _pair(2), _pair(3))
 
 def test_what_fits_the_schema_is_read_strictly() -> None:
     reading = read(GOOD, WrittenAnswer)
-    assert reading.how is How.STRICT
+    assert reading.how is ParseStep.STRICT
     assert reading.faults == ()
     assert reading.value is not None
     assert [pair.answer for pair in reading.value.pairs] == [
@@ -77,7 +77,7 @@ def test_what_fits_the_schema_is_read_strictly() -> None:
 )
 def test_what_is_nearly_json_is_healed_without_a_call(text: str) -> None:
     reading = read(text, WrittenAnswer)
-    assert reading.how in {How.HEALED, How.STRICT}
+    assert reading.how in {ParseStep.HEALED, ParseStep.STRICT}
     assert reading.faults == ()
     assert reading.value is not None
     assert len(reading.value.pairs) == 3
@@ -86,7 +86,7 @@ def test_what_is_nearly_json_is_healed_without_a_call(text: str) -> None:
 def test_the_item_that_a_cut_tore_is_left_out() -> None:
     text = GOOD[: GOOD.index("Because of number 3") + 9]
     reading = read(text, WrittenAnswer)
-    assert reading.how is How.SALVAGED
+    assert reading.how is ParseStep.SALVAGED
     assert reading.value is not None
     assert [pair.answer[-2] for pair in reading.value.pairs] == ["1", "2"]
     assert [fault.reason for fault in reading.faults] == ["cut_off"]
@@ -101,7 +101,7 @@ def test_a_cut_that_the_server_reports_is_believed() -> None:
 def test_good_pairs_survive_a_bad_neighbour() -> None:
     text = _reply(_pair(1), _pair(2, answer=7), _pair(3))
     reading = read(text, WrittenAnswer)
-    assert reading.how is How.SALVAGED
+    assert reading.how is ParseStep.SALVAGED
     assert reading.value is not None
     assert [pair.instruction[-9] for pair in reading.value.pairs] == ["1", "3"]
     (fault,) = reading.faults
@@ -129,7 +129,7 @@ def test_good_pairs_survive_a_bad_neighbour() -> None:
 def test_what_is_no_answer_has_a_reason(text: str, reason: str) -> None:
     reading = read(text, WrittenAnswer)
     assert reading.value is None
-    assert reading.how is How.FAILED
+    assert reading.how is ParseStep.FAILED
     assert reading.faults[0].reason == reason
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pairmill.recipes.answers import How, read
+from pairmill.recipes.answers import ParseStep, read
 from pairmill.recipes.backtranslate import WrittenAnswer
 
 HARMONY = "<|start|>assistant<|channel|>"
@@ -73,7 +73,7 @@ def test_a_thought_that_never_ends_is_an_answer_that_was_cut_off() -> None:
 def test_of_an_answer_that_is_cut_off_behind_its_draft_only_its_own_pairs_count() -> None:
     torn = ANSWER[: ANSWER.index("Why more")]
     reading = read(f"Draft: {DRAFT} Better: {torn}", WrittenAnswer, cut=True)
-    assert reading.how is How.SALVAGED
+    assert reading.how is ParseStep.SALVAGED
     assert instructions(f"Draft: {DRAFT} Better: {torn}", cut=True) == ["Why answer?"]
 
 

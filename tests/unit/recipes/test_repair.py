@@ -7,12 +7,12 @@ import pytest
 
 from pairmill.errors import Kind, ProviderError, RejectedError
 from pairmill.events import AnswerRead, Bus, Event, RepairAsked, RepairEnded
-from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.answers import AnswerModel, Fault, ParsedAnswer, ParseStep
 from pairmill.recipes.backtranslate import WrittenAnswer
 from pairmill.recipes.evolve import Evolved
 from pairmill.recipes.judge import ListedRatings, Ratings
 from pairmill.recipes.prompts import load_template
-from pairmill.recipes.repair import Asker, Questions
+from pairmill.recipes.repair import Asker, Attempt, Questions, RepairStep, next_step
 from pairmill.recipes.verify import Verdicts
 from pairmill.recipes.writing import Answers
 from pairmill.records import Completion, Prompt, Request, Sampling, Usage
@@ -86,6 +86,31 @@ async def _ask(
 
 def _answers(written: WrittenAnswer) -> list[str]:
     return [pair.answer for pair in written.pairs]
+
+
+@pytest.mark.parametrize(
+    ("values", "then"),
+    [(["good", None], "accept"), ([None, "good"], "accept"), ([None, None], "reject")],
+)
+def test_at_the_end_of_the_attempts_what_one_of_them_gave_is_taken(
+    values: list[str | None], then: str
+) -> None:
+    faults = (Fault("invalid", "it lacks a field"),)
+    attempts = [Attempt("Some words.", ParsedAnswer(it, ParseStep.FAILED, faults)) for it in values]
+    assert next_step(attempts, 2) == RepairStep(then, "invalid")
+    assert next_step(attempts, 3) == RepairStep("repair", "invalid")
+
+
+async def test_a_reply_without_an_answer_is_counted_by_the_start_that_received_it() -> None:
+    heard: list[str] = []
+    for was_known in (False, True):
+        bus = Bus()
+        bus.subscribe(lambda event: heard.append(event.how), AnswerRead)
+        empty = ProviderError(Kind.BADOUT, "no answer", code="empty")
+        empty.was_known = was_known
+        asker = Asker(Questions(bus, model="m", max_attempts=3), Script([empty, _reply(_pair(1))]))
+        await asker(PROMPT, WrittenAnswer)
+    assert heard.count("failed") == 1
 
 
 async def test_a_valid_answer_is_bought_once() -> None:

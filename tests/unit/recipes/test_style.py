@@ -10,9 +10,9 @@ from pairmill.recipes.style import (
     StyleCards,
     StyleRead,
     card_name,
-    manner_of,
     measure,
     pool,
+    style_features,
     why_no_card,
 )
 
@@ -91,27 +91,27 @@ async def test_a_pooled_card_is_the_runs_and_no_chunk_changes_it() -> None:
 
 
 def test_a_pooled_card_says_what_most_texts_have_and_caps_what_tables_and_lists_do() -> None:
-    chatty, sober = manner_of(CHATTY * 3), manner_of(KETTLES * 3)
+    chatty, sober = style_features(CHATTY * 3), style_features(KETTLES * 3)
     assert pool([chatty, chatty, sober]) == pool([sober, chatty, chatty])
     card = pool([chatty, chatty, sober])
     assert '"I"' in card
     assert "likes honestly, just" in card
     assert "full forms" not in card
     assert "keeps persons out of it" in pool([chatty, sober, sober, sober])
-    endless = manner_of("The kettle and the fire of the old town and " * 300)
+    endless = style_features("The kettle and the fire of the old town and " * 300)
     assert "about 40 words, half of them between 40 and 40" in pool([endless, endless])
     assert len(card) < 300
 
 
 def test_an_author_with_little_text_has_no_card_and_the_reason_is_said() -> None:
-    short, german = manner_of(KETTLES), manner_of("Der Kessel war schwer und alt. " * 200)
+    short, german = style_features(KETTLES), style_features("Der Kessel war schwer und alt. " * 200)
     for manners, reason in (
         ([short], "too little text"),
         ([short, short], "too little text"),
-        ([manner_of(KETTLES * 4)], "too little text"),
+        ([style_features(KETTLES * 4)], "too little text"),
         ([german, german], "not in English"),
-        ([manner_of(KETTLES * 9)], ""),
-        ([manner_of(KETTLES * 2)] * 2, ""),
+        ([style_features(KETTLES * 9)], ""),
+        ([style_features(KETTLES * 2)] * 2, ""),
     ):
         assert why_no_card(manners) == reason
         assert bool(pool(manners)) == (not reason)

@@ -9,12 +9,12 @@ from tests.support.questions import request
 
 from pairmill.errors import Kind, ProviderError
 from pairmill.events import Bus, CallReplayed, Event
-from pairmill.llm.estimate import AnswerTokens
+from pairmill.llm.token_estimate import AnswerTokens
 from pairmill.records import Completion, Usage
 from pairmill.run.asking import InFlight, UnitCalls
 from pairmill.run.reader import Work
 from pairmill.run.stop import Stop
-from pairmill.run.turns import Turns
+from pairmill.run.work_rounds import WorkRounds
 
 if TYPE_CHECKING:
     from pairmill.llm.admission import SendLog
@@ -42,7 +42,7 @@ class Setting:
         bus.subscribe(self.events.append)
         client, writer = cast("Client", self), cast("Writer", self)
         flight = InFlight(Stop())
-        self.ask = UnitCalls(self.work, client, writer, bus, flight, AnswerTokens(), Turns())
+        self.ask = UnitCalls(self.work, client, writer, bus, flight, AnswerTokens(), WorkRounds())
 
     async def complete(self, asked: Request, sends: SendLog) -> Completion:
         self.counts.append(sends.count)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.asks import KETTLES, settings
 
-from pairmill.chunking.job import Job
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.recipes.style import card_name, pool
-from pairmill.run.author_styles import Manners, pool_manners
-from pairmill.run.remembered import RunMemory
+from pairmill.run.author_styles import AuthorStyles, pool_styles
+from pairmill.run.run_memory import RunMemory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,10 +37,10 @@ def corpus(folder: Path, order: int = 0) -> Path:
 
 
 async def cards(folder: Path, source: Path) -> tuple[dict[str, str | None], list[str]]:
-    job = Job.of(settings(inputs=(str(source),), output=folder / "out"))
+    job = ReaderJob.of(settings(inputs=(str(source),), output=folder / "out"))
     with RunMemory(folder / f"{source.stem}.db") as memory:
-        told = (await pool_manners(job, memory)).notices
-        assert (await pool_manners(job, memory)).notices == []  # the same files are read once
+        told = (await pool_styles(job, memory)).notices
+        assert (await pool_styles(job, memory)).notices == []  # the same files are read once
         return {name: memory.get(card_name(name)) for name in ("Ann", "Bob", "Cid")}, told
 
 
@@ -58,15 +58,15 @@ async def test_cards_are_the_same_whichever_text_comes_first(tmp_path: Path) -> 
 
 async def test_a_card_that_is_there_stays_when_the_input_grows(tmp_path: Path) -> None:
     source = corpus(tmp_path)
-    job = Job.of(settings(inputs=(str(source),), output=tmp_path / "out"))
+    job = ReaderJob.of(settings(inputs=(str(source),), output=tmp_path / "out"))
     with RunMemory(tmp_path / "m.db") as memory:
-        await pool_manners(job, memory)
+        await pool_styles(job, memory)
         before = memory.get(card_name("Ann"))
         more = {"text": TALK * 80, "author": "Ann"}
         new = {"text": TALK * 80, "author": "Dee"}
         lines = "\n".join(map(json.dumps, [more, new]))
         source.write_text(f"{source.read_text()}\n{lines}", "utf-8")
-        await pool_manners(job, memory)
+        await pool_styles(job, memory)
         assert memory.get(card_name("Ann")) == before
         assert memory.get(card_name("Dee"))
 
@@ -78,15 +78,15 @@ async def test_too_few_authors_to_tell_apart_are_said_on_every_start(tmp_path: P
     with RunMemory(tmp_path / "m.db") as memory:
         for path, few in ((source, "1 of 2 authors with 2 documents or more"),
                           (corpus(tmp_path), "")):  # fmt: skip
-            job = Job.of(settings(inputs=(str(path),), output=tmp_path / "out"))
+            job = ReaderJob.of(settings(inputs=(str(path),), output=tmp_path / "out"))
             for _ in range(2):
-                assert (await pool_manners(job, memory)).few == few
+                assert (await pool_styles(job, memory)).few == few
 
 
 async def test_a_pipe_is_not_read_twice(tmp_path: Path) -> None:
-    job = Job.of(settings(inputs=("-",), output=tmp_path / "out"))
+    job = ReaderJob.of(settings(inputs=("-",), output=tmp_path / "out"))
     with RunMemory(tmp_path / "m.db") as memory:
-        (told,) = (await pool_manners(job, memory)).notices
+        (told,) = (await pool_styles(job, memory)).notices
     assert "second look" in told
     assert "pipe" in told
 
@@ -97,7 +97,7 @@ def test_memory_is_bounded_and_the_order_changes_nothing() -> None:
     for order in range(3):
         draw = random.Random(order)
         shuffled = draw.sample(texts, len(texts))
-        manners = Manners(most_authors=10, most_texts=4)
+        manners = AuthorStyles(most_authors=10, most_texts=4)
         for text in shuffled:
             manners.add(*text)
             assert len(manners._known) <= 20

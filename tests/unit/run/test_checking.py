@@ -31,7 +31,7 @@ from pairmill.sources.processes import Process
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pairmill.quality.canary import Sighting
+    from pairmill.quality.canary import CanaryInput
     from pairmill.recipes.checks import CheckReply, Verdict
     from pairmill.records import Chunk
 
@@ -96,12 +96,12 @@ def look_often(bench: Bench) -> None:
 class Around(NullContext):
     checkers: Checkers | None = None
     comparer: ChunkComparer = field(default_factory=ChunkComparer)
-    seen: list[Sighting | None] = field(default_factory=list)
+    seen: list[CanaryInput | None] = field(default_factory=list)
 
     async def check(self, job: CheckJob) -> list[Verdict]:
         checkers = self.checkers
         reply = await checkers.check(job) if checkers else judge(job, self.comparer)
-        self.seen.append(reply.sighting)
+        self.seen.append(reply.canary_input)
         return reply.verdicts
 
 

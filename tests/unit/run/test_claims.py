@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from pairmill.run.claims import Claims
-from pairmill.store.claims import ClaimStore, held_by
+from pairmill.store.claim_store import ClaimStore, held_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

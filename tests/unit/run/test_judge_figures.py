@@ -107,6 +107,13 @@ def test_a_later_start_counts_on(tmp_path: Path) -> None:
     assert figures_of(tmp_path, judged(scores(5, 5, 5, 5)))["judge"]["rated"] == 2
 
 
+def test_counts_of_a_version_that_counts_more_are_gone_on_with(tmp_path: Path) -> None:
+    figures_of(tmp_path, judged(scores(1, 5, 4, 3)))
+    path = tmp_path / "counts.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "invented": {"later": 1}}))
+    assert figures_of(tmp_path, judged(scores(2, 5, 4, 3)))["judge"]["rated"] == 2
+
+
 def test_counts_that_are_damaged_were_never_made(tmp_path: Path) -> None:
     (tmp_path / "counts.json").write_text('{"rated": "x"', "utf-8")
     assert figures_of(tmp_path, judged(None))["judge"]["unscored"] == 1

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.asks import make_chunk, settings
 
+from pairmill.chunking.chunk_batches import BATCH_CHUNKS, ChunkBatch, pack
 from pairmill.chunking.follow_state import read_mark
-from pairmill.chunking.portions import PORTION_CHUNKS, ChunkBatch, pack
 from pairmill.recipes.make import make_recipe
 from pairmill.records import Completion, Document, Usage, digest
 from pairmill.run.reader import FollowMarks, Inbox, Reader, UnitBatch, Work
@@ -39,14 +39,14 @@ class Ledger:
         return Known({u.unit_id for u in units} & self.finished, self.answers, self.pairs)
 
 
-def _portions(*texts: str) -> Iterator[ChunkBatch]:
+def _batches(*texts: str) -> Iterator[ChunkBatch]:
     chunks = [pack(Document("d", text, "s"), 0, (0, len(text), (), ())) for text in texts]
-    for start in range(0, len(chunks), PORTION_CHUNKS):
-        yield ChunkBatch(chunks[start : start + PORTION_CHUNKS], 1, [])
+    for start in range(0, len(chunks), BATCH_CHUNKS):
+        yield ChunkBatch(chunks[start : start + BATCH_CHUNKS], 1, [])
 
 
 def _reader(ledger: Ledger, *texts: str) -> Reader:
-    return Reader(_portions(*texts), RECIPE, ledger)  # type: ignore[arg-type]
+    return Reader(_batches(*texts), RECIPE, ledger)  # type: ignore[arg-type]
 
 
 def _texts(batch: UnitBatch | None) -> list[str]:
@@ -64,15 +64,15 @@ def test_what_the_ledger_has_finished_is_counted_and_left_out() -> None:
 
 
 def test_the_same_text_is_one_unit_however_often_it_stands_there() -> None:
-    many = [f"text {number}" for number in range(PORTION_CHUNKS)]
+    many = [f"text {number}" for number in range(BATCH_CHUNKS)]
     reader = _reader(Ledger(), *many, *many, "new")
-    assert len(_texts(reader.next_batch())) == PORTION_CHUNKS
+    assert len(_texts(reader.next_batch())) == BATCH_CHUNKS
     assert _texts(reader.next_batch()) == []
     assert _texts(reader.next_batch()) == ["new"]
 
 
 def test_a_unit_is_remembered_until_its_commit() -> None:
-    texts = [f"text {number}" for number in range(PORTION_CHUNKS)]
+    texts = [f"text {number}" for number in range(BATCH_CHUNKS)]
     ledger = Ledger()
     reader = _reader(ledger, *texts, *texts)
     first = reader.next_batch()

@@ -8,11 +8,11 @@ from tests.support.corpus import article
 
 from pairmill.errors import EXIT_FAILED
 from pairmill.events import UnitFinished
-from pairmill.quality.canary import ChunkComparer, Sighting
+from pairmill.quality.canary import CanaryInput, ChunkComparer
 from pairmill.quality.grounding import prepare_chunk, prepare_pair
 from pairmill.records import Outcome
 from pairmill.run.recipe_context import ON_TRIAL, CanaryGuard, Repeats
-from pairmill.run.remembered import RunMemory
+from pairmill.run.run_memory import RunMemory
 from pairmill.run.stop import Stop
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def memory(tmp_path: Path) -> Iterator[RunMemory]:
         yield memory
 
 
-def sighting(comparer: ChunkComparer, number: int, *, blind: bool) -> Sighting:
+def canary_input(comparer: ChunkComparer, number: int, *, blind: bool) -> CanaryInput:
     text = article(number)
     said = (
         "The lighthouse keeper trimmed the wick and sounded his horn for ships." if blind else text
@@ -40,7 +40,7 @@ def test_a_run_whose_answers_ignore_their_chunks_is_stopped_and_told_why(memory:
     watch = CanaryGuard(stop, memory)
     for number in range(50):
         assert not stop.is_requested
-        watch.see(sighting(comparer, number, blind=True))
+        watch.see(canary_input(comparer, number, blind=True))
     assert stop.is_requested
     assert stop.exit_code == EXIT_FAILED
     assert "is the text in the prompt?" in stop.reason
@@ -51,7 +51,7 @@ def test_a_run_that_reads_its_chunks_goes_on(memory: RunMemory) -> None:
     comparer = ChunkComparer()
     watch = CanaryGuard(stop, memory)
     for number in range(60):
-        watch.see(sighting(comparer, number, blind=False))
+        watch.see(canary_input(comparer, number, blind=False))
     assert not stop.is_requested
 
 
@@ -64,7 +64,7 @@ def test_a_short_run_gets_a_verdict_at_its_end_and_is_not_stopped(
     watch = CanaryGuard(stop, memory)
     assert watch.conclude() == ""
     for number in range(12):
-        watch.see(sighting(comparer, number, blind=blind))
+        watch.see(canary_input(comparer, number, blind=blind))
     assert watch.conclude().endswith(said)
     assert bool(watch.conclude()) == blind
     assert not stop.is_requested
@@ -88,11 +88,11 @@ async def test_no_more_chunks_are_handed_out_than_the_trial_allows(memory: RunMe
         await anyio.wait_all_tasks_blocked()
         assert handed == ON_TRIAL
         for number in range(49):
-            watch.see(sighting(comparer, number, blind=False))
+            watch.see(canary_input(comparer, number, blind=False))
             watch.listen(UnitFinished(Outcome.WRITTEN))
         await anyio.wait_all_tasks_blocked()
         assert handed == ON_TRIAL
-        watch.see(sighting(comparer, 49, blind=False))
+        watch.see(canary_input(comparer, 49, blind=False))
         await anyio.wait_all_tasks_blocked()
         assert handed == 1000
 

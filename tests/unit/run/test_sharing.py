@@ -15,10 +15,10 @@ from pairmill.llm.limits.gate import Cost, Gate, Limits
 from pairmill.llm.limits.headers import HeaderReading, LimitHint, Unit
 from pairmill.llm.pools import Pool, Pools
 from pairmill.run import sharing as tested
-from pairmill.run.sharing import Sharing, held_to_share
+from pairmill.run.sharing import Sharing, keep_within_leases
 from pairmill.run.stop import Stop
 from pairmill.share.objects import SharedFolder
-from pairmill.share.record import Money, PurseAccount, ShareRecord, decode, encode
+from pairmill.share.record import BudgetAccount, Money, ShareRecord, decode, encode
 from pairmill.store.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Part:
         self.sharing = Sharing(self.shared, account, self.budget, bus, "share", folder)
 
     async def begin(self, stack: AsyncExitStack) -> None:
-        await stack.enter_async_context(held_to_share(self.sharing, self.pools, self.stop))
+        await stack.enter_async_context(keep_within_leases(self.sharing, self.pools, self.stop))
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -134,7 +134,7 @@ async def test_all_that_a_lost_machine_was_allowed_counts_as_spent(tmp_path: Pat
     folder = RunFolder(tmp_path / "restored")
     folder.state.mkdir(parents=True)
     shared = SharedFolder(tmp_path / "share")
-    accounts = {"one": PurseAccount(Money(40_000, 300), Money(5_000, 50))}
+    accounts = {"one": BudgetAccount(Money(40_000, 300), Money(5_000, 50))}
     record = ShareRecord(cap_picodollars=100_000, accounts=accounts)
     assert shared.swap(encode(record), 0)
     for is_restored, spent in ((False, 0), (True, 40_000)):

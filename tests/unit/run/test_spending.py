@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,17 @@ def test_without_a_cap_nothing_is_kept(folder: RunFolder) -> None:
 def test_what_the_ledger_bought_counts_though_nothing_was_recorded(folder: RunFolder) -> None:
     spending = open_spending(load(given={"max_usd": 1.0}), MODELS, PRICES, folder)
     assert spending.budget.spent.picodollars == 1000 * MINI
+
+
+@pytest.mark.parametrize(("seconds", "is_over"), [(7_190, False), (7_201, True)])
+def test_a_cap_in_hours_counts_those_of_all_starts(
+    folder: RunFolder, seconds: int, *, is_over: bool
+) -> None:
+    document = {"picodollars": 0, "tokens": 0, "seconds": seconds}
+    (folder.state / "spent.json").write_text(json.dumps(document), "utf-8")
+    budget = open_spending(load(given={"max_hours": 2}), MODELS, PRICES, folder).budget
+    assert (budget.try_reserve(1, 0, PRICE) is None) == is_over
+    assert (budget.exhausted is not None) == is_over
 
 
 def test_after_a_kill_what_was_in_flight_counts_at_its_worst(folder: RunFolder) -> None:

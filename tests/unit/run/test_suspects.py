@@ -16,7 +16,7 @@ from pairmill.run.reader import Inbox, Work
 from pairmill.run.stop import Stop
 from pairmill.run.suspects import Cause, Suspects
 from pairmill.store.columns import RowOrigin
-from pairmill.store.rows import UnitResult
+from pairmill.store.row_encoding import UnitResult
 
 FREE = [Kind.REFUSED, Kind.OVERLOAD, Kind.RATE, Kind.QUOTA, Kind.CONFIG]
 BILLED = [Kind.TIMEOUT, Kind.LOST]

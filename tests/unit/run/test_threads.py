@@ -9,27 +9,27 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
-from pairmill.run.threads import held_aside, run_aside
+from pairmill.run.threads import hold_in_thread, run_in_daemon_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 async def test_it_returns_and_raises_what_the_call_does() -> None:
-    assert await run_aside(lambda: 7) == 7
+    assert await run_in_daemon_thread(lambda: 7) == 7
 
     def fail() -> None:
         raise LookupError("so")
 
     with pytest.raises(LookupError, match="so"):
-        await run_aside(fail)
+        await run_in_daemon_thread(fail)
 
 
 async def test_a_call_that_never_returns_is_left_behind() -> None:
     never = threading.Event()
     try:
         with anyio.fail_after(5), anyio.move_on_after(0.01) as scope:
-            await run_aside(never.wait, patience_s=0.01)
+            await run_in_daemon_thread(never.wait, patience_s=0.01)
         assert scope.cancelled_caught
     finally:
         never.set()
@@ -44,7 +44,7 @@ async def test_a_call_that_is_nearly_done_is_waited_for() -> None:
         done.set()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(run_aside, work)
+        tasks.start_soon(run_in_daemon_thread, work)
         while not started.is_set():
             await anyio.lowlevel.checkpoint()
         tasks.cancel_scope.cancel()
@@ -65,7 +65,7 @@ async def test_what_takes_long_to_begin_is_held_beside_the_loop() -> None:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(anyio.to_thread.run_sync, may_begin.set)  # the loop goes on
-        async with held_aside(slow) as value:
+        async with hold_in_thread(slow) as value:
             assert (value, events) == (7, ["begun"])
     assert events == ["begun", "ended True"]
 
@@ -78,7 +78,7 @@ async def test_what_cannot_begin_says_so() -> None:
         yield 7
 
     with pytest.raises(LookupError, match="so"):
-        async with held_aside(broken):
+        async with hold_in_thread(broken):
             pytest.fail("it has not begun")
 
 
@@ -95,7 +95,7 @@ async def test_cancelled_while_it_begins_it_gives_up_and_is_ended() -> None:
             events.append("ended")
 
     async def use() -> None:
-        async with held_aside(slow):
+        async with hold_in_thread(slow):
             pytest.fail("it was cancelled before")
 
     async with anyio.create_task_group() as tasks:

@@ -47,9 +47,9 @@ def test_threads_share_one_heap() -> None:
     """``malloc_stats`` names each heap that was ever used."""
     script = """
 import ctypes, sys, threading
-from pairmill.run.tuning import share_one_heap
+from pairmill.run.tuning import keep_heap_compact
 if sys.argv[1] == "shared":
-    share_one_heap()
+    keep_heap_compact()
 held = []
 threads = [threading.Thread(target=lambda: held.append(bytearray(50_000))) for _ in range(3)]
 for thread in threads:
@@ -66,6 +66,29 @@ ctypes.CDLL(None).malloc_stats()
 
     assert heaps("shared") == 1
     assert heaps("as it is") > 1
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what glibc says of itself")
+def test_big_blocks_stay_out_of_the_heap_whatever_was_freed_before() -> None:
+    script = """
+import ctypes, sys
+from pairmill.run.tuning import keep_heap_compact
+if sys.argv[1] == "compact":
+    keep_heap_compact()
+del (first := [bytearray(4 << 20)])[:]  # glibc raises its threshold to what was freed
+held = [bytearray(1 << 20) for _ in range(50)]
+ctypes.CDLL(None).malloc_stats()
+"""
+
+    def mapped(how: str) -> int:
+        command = [sys.executable, "-c", script, how]
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+        found = re.search(r"max mmap regions =\s+(\d+)", told)
+        assert found
+        return int(found.group(1))
+
+    assert mapped("compact") >= 50
+    assert mapped("as it is") < 50
 
 
 def test_calls_leave_room_for_files() -> None:

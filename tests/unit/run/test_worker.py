@@ -7,13 +7,13 @@ import anyio
 from tests.support.asks import make_chunk
 
 from pairmill.events import Bus
-from pairmill.llm.estimate import AnswerTokens
+from pairmill.llm.token_estimate import AnswerTokens
 from pairmill.recipes.recipe import Recipe
 from pairmill.recipes.repair import Questions
 from pairmill.run.reader import Inbox, Work
 from pairmill.run.stop import Stop
 from pairmill.run.suspects import Suspects
-from pairmill.run.turns import Turns
+from pairmill.run.work_rounds import WorkRounds
 from pairmill.run.worker import WorkerContext, work_on
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def shop_with(stop: Stop, write: Any, inbox: Inbox) -> WorkerContext:
         flight=cast("Any", None),
         room=AnswerTokens(),
         suspects=Suspects(writer.put_result, inbox, stop, _is_well),
-        turns=Turns(),
+        turns=WorkRounds(),
     )
 
 

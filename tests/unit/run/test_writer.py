@@ -14,7 +14,7 @@ from pairmill.run.writer import MAX_PENDING, Writer
 from pairmill.store.columns import RowOrigin
 from pairmill.store.entries import Batch, PaidAnswer, ShardRecord
 from pairmill.store.journal import Receipt
-from pairmill.store.rows import UnitResult
+from pairmill.store.row_encoding import UnitResult
 
 if TYPE_CHECKING:
     from pairmill.records import Pair

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from pairmill.errors import ConfigError, FolderError
-from pairmill.share.member import REQUESTS, MoneyNeed, ScopeNews, ShareMember, SharePlan, want_of
+from pairmill.share.member import (
+    REQUESTS,
+    MoneyNeed,
+    ScopeNews,
+    ShareMember,
+    SharePlan,
+    wanted_share,
+)
 from pairmill.share.record import Money, ShareRecord, decode, encode
 
 NEWS = {"model": ScopeNews(1.0)}
@@ -166,8 +173,14 @@ def test_a_key_that_a_new_one_tries_again_is_not_called_dead_once_more_by_those_
     [(0.5, 9, 10, 1.0), (0.5, 9, 1, 0.1), (0.5, 0, 10, 1.0), (0.5, 0, 3, 0.3), (0.01, 5, 0, 1.0)],
 )
 def test_wants_follow_what_was_used(share: float, waiting: int, sent: int, want: float) -> None:
-    found = want_of(share, waiting, {REQUESTS: float(sent)}, {REQUESTS: 1200.0}, 1.0)
+    found = wanted_share(share, waiting, {REQUESTS: float(sent)}, {REQUESTS: 1200.0}, 1.0)
     assert found == pytest.approx(want)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2.0, 30.0])
+def test_a_want_is_a_rate_however_long_it_was_measured(seconds: float) -> None:
+    used = {REQUESTS: 6.0 * seconds}  # of 1,200 a minute, 20 a second
+    assert wanted_share(0.5, 0, used, {REQUESTS: 1200.0}, seconds) == pytest.approx(0.6)
 
 
 def test_other_content_and_newer_records_are_refused() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from pairmill.sources.encodings import decode, mend
+from pairmill.sources.encodings import decode, fix_mojibake
 
 SENTENCES = {
     "cp1250": (
@@ -51,10 +51,10 @@ def test_utf_16_needs_no_mark(encoding: str, text: str, wide: str) -> None:
 
 @pytest.mark.parametrize("text", [*SENTENCES["cp1252"], *SENTENCES["cp1250"][1:]])
 def test_mojibake_is_mended_where_it_explains_the_whole_text(text: str) -> None:
-    assert mend(text.encode().decode("latin-1")) == text
-    assert mend(text) == text
+    assert fix_mojibake(text.encode().decode("latin-1")) == text
+    assert fix_mojibake(text) == text
     quoted = f"{text} This shows Ã© where é was meant."
-    assert mend(quoted) == quoted
+    assert fix_mojibake(quoted) == quoted
 
 
 @pytest.mark.parametrize("encoding", ["iso2022_jp", "iso2022_kr"])

@@ -17,8 +17,8 @@ import pyarrow.ipc
 import pyarrow.parquet
 import pytest
 
-from pairmill.chunking.job import Job
 from pairmill.chunking.reader import prepared_of
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.config import load
 from pairmill.sources.notes import InputFate
 from pairmill.sources.registry import FORMATS, Formats
@@ -136,7 +136,7 @@ def test_each_is_named_or_read(tmp_path: Path, ending: str) -> None:
     )  # fmt: skip
     notes: list[Note] = []
     tracemalloc.start()
-    texts = [one.document.text for one in prepared_of(Job.of(settings), notes.append)]
+    texts = [one.document.text for one in prepared_of(ReaderJob.of(settings), notes.append)]
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert texts[-1] == GOOD

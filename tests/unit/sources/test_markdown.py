@@ -7,7 +7,7 @@ import pytest
 from pairmill.sources.fences import fenced_ranges, part_long_blocks
 from pairmill.sources.markdown import (
     FrontMatter,
-    dissolve_boxes,
+    convert_admonitions,
     imports_components,
     resolve_templates,
     split_front_matter,
@@ -40,6 +40,13 @@ def test_front_matter_is_cut_and_its_facts_are_used(
     found, rest = split_front_matter(text, json_too=True)
     assert found == facts
     assert rest == (text if body is None else body)
+
+
+@pytest.mark.parametrize("level", ["[", "{a: ", "- "])
+def test_front_matter_that_nests_beyond_the_stack_is_text_with_a_title(level: str) -> None:
+    deep = level * (90_000 // len(level))
+    facts, rest = split_front_matter(f"---\ntitle: T\nx: {deep}\n---\nB")
+    assert (facts.title, rest.strip()) == ("T", "B")
 
 
 def test_front_matter_that_would_grow_without_bound_is_not_expanded() -> None:
@@ -159,7 +166,7 @@ def test_long_code_and_tables_are_parted_at_line_ends_with_their_fence_or_header
     ],
 )
 def test_boxes_and_tabs_of_mkdocs_come_to_the_margin(text: str, plain: str) -> None:
-    assert dissolve_boxes(text) == plain
+    assert convert_admonitions(text) == plain
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from pairmill.sources.pages.article import extract, extract_text
-from pairmill.sources.pages.facts import plausible_author
+from pairmill.sources.pages.metadata import plausible_author
 
 PROSE = "The mill stands by the river and grinds whatever the farmers bring to it. " * 3
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from pairmill.chunking.job import Job
 from pairmill.chunking.reader import read_chunks
+from pairmill.chunking.reader_job import ReaderJob
 from pairmill.chunking.reader_process import ReaderProcess
 from pairmill.config import load
 from pairmill.errors import InputError
@@ -76,8 +76,8 @@ def test_a_file_by_http_is_read_as_it_would_be_here(address: str, tmp_path: Path
     far = list(read_chunks(_settings(url), lambda _: None))
     assert [chunk.text for chunk in far] == here
     assert far[0].source == f"{address}/a.jsonl:1"
-    with ReaderProcess(Job.of(_settings(url))) as portions:
-        assert sum(len(portion.chunks) for portion in portions) == len(here)
+    with ReaderProcess(ReaderJob.of(_settings(url))) as batches:
+        assert sum(len(batch.chunks) for batch in batches) == len(here)
 
 
 def test_a_connection_that_breaks_is_taken_up(address: str) -> None:
@@ -180,7 +180,7 @@ def test_a_bucket_is_read_with_the_user_s_credentials(monkeypatch: pytest.Monkey
         chunks = list(read_chunks(settings, lambda _: None))
         assert len(chunks) == 401
         assert chunks[0].source == "s3://crawl/in/a.md"
-        with ReaderProcess(Job.of(settings)) as portions:
-            assert sum(len(portion.chunks) for portion in portions) == 401
+        with ReaderProcess(ReaderJob.of(settings)) as batches:
+            assert sum(len(batch.chunks) for batch in batches) == 401
     finally:
         server.stop()

@@ -9,7 +9,7 @@ from pairmill.store.columns import (
     RowOrigin,
     with_fields,
 )
-from pairmill.store.rows import encode_rejection, encode_row
+from pairmill.store.row_encoding import encode_rejection, encode_row
 
 CHUNK = Chunk("c" * 32, "text", "doc", 0, 4, "a.json:1", title="T")
 ORIGIN = RowOrigin("a" * 32, "backtranslate", "1", "m-1", 2, Usage(100, 11), 1_700_000_000.9)

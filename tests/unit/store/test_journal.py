@@ -8,7 +8,7 @@ import pytest
 
 from pairmill.errors import FolderError, StorageError
 from pairmill.records import Outcome, digest
-from pairmill.run.remembered import RunMemory
+from pairmill.run.run_memory import RunMemory
 from pairmill.store.entries import Batch, ShardRecord, UnitOutcome
 from pairmill.store.files import Disk
 from pairmill.store.folder import RunFolder, open_folder, read_folder

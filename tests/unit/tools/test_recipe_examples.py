@@ -23,7 +23,7 @@ from pairmill.recipes.load import library_names
 from pairmill.recipes.make import for_unit, make_recipe
 from pairmill.records import Usage
 from pairmill.store.columns import RowOrigin
-from pairmill.store.rows import encode_row
+from pairmill.store.row_encoding import encode_row
 from pairmill.testing import ScriptedAsk
 
 if TYPE_CHECKING:

@@ -18,15 +18,22 @@ from pairmill.llm.providers.provider import Mode
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-__all__ = ["Refusal", "WireDialect", "fit_schema", "is_strict", "named_keywords", "read_refusal"]
+__all__ = [
+    "AcceptedParameters",
+    "Refusal",
+    "fit_schema",
+    "is_strict",
+    "named_keywords",
+    "read_refusal",
+]
 
 REFUSALS = frozenset({400, 403, 404, 405, 406, 409, 412, 415, 416, 417, 422, 501})
-_FAILURES = frozenset({500, 502, 503})  # about a parameter only if its name can be nothing else
+_FAILURES = frozenset({500, 502, 503})  # about a parameter only if its name is unambiguous
 _MOST_CHARS = 8000
 _MOST_DEPTH = 8
 _ECHOES = frozenset({"input", "ctx", "request", "body", "failed_generation", "url"})
 _TOKEN_WORDS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens")
-_LEAST_BOUND = 64  # a smaller number is not a bound on an answer's length
+_LEAST_BOUND = 64  # a smaller number cannot be a bound on an answer's length
 _OPTIONAL = ("temperature", "top_p", "seed", "stream", "service_tier")
 _UNMISTAKABLE = ("temperature", "top_p", "service_tier", *_TOKEN_WORDS)
 _ELSEWHERE = frozenset({403, 404})  # rarely about a parameter: only if one is named
@@ -66,7 +73,7 @@ class Refusal:
 
     Attributes:
         params: Parameter names in a field of their own, such as ``param``.
-        text: All its text, nested errors included, without echoes of the request.
+        text: All its text, including nested errors, without echoes of the request.
         is_exact: True if one of ``params`` was sent: then names in the text are ignored.
     """
 
@@ -76,7 +83,7 @@ class Refusal:
     is_exact: bool = False
 
     def about(self, sent: Iterable[str]) -> Refusal:
-        """Return the refusal together with the fields that were sent."""
+        """Return the refusal with `is_exact` determined by the fields that were sent."""
         is_exact = self.is_exact or self._in_params(tuple(sent)) is not None
         return replace(self, is_exact=is_exact)
 
@@ -88,7 +95,7 @@ class Refusal:
         return None
 
     def names(self, fields: Iterable[str]) -> str | None:
-        """Return the first of the fields that it names: in its own field, quoted, or in words."""
+        """Return the first field that it names: in a field of its own, quoted, or as a word."""
         names = tuple(fields)
         exact = self._in_params(names)
         if exact is not None or self.is_exact:
@@ -101,7 +108,7 @@ class Refusal:
 
     @property
     def is_about_format(self) -> bool:
-        """True if it is about the way in which a schema was sent."""
+        """Return True if it is about how a schema was sent."""
         return bool(_ABOUT_FORMAT.search(f"{' '.join(self.params)} {self.text}"))
 
 
@@ -125,7 +132,7 @@ def read_refusal(status: int, body: Any) -> Refusal | None:
 
 
 def _texts(value: Any, depth: int, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield all texts of a body with their keys; JSON within a text is parsed too."""
+    """Yield all strings of a body with their keys; JSON within a string is parsed too."""
     if depth == 0:
         return
     if isinstance(value, dict):
@@ -144,7 +151,7 @@ def _texts(value: Any, depth: int, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _nested(text: str) -> Any:
-    """Parse the JSON value in a text, if any: gateways quote the upstream server's error."""
+    """Parse the JSON value in a string, if any: gateways quote the upstream server's error."""
     start = min((at for at in (text.find("{"), text.find("[{")) if at >= 0), default=-1)
     if start < 0:
         return None
@@ -155,7 +162,7 @@ def _nested(text: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class WireDialect:
+class AcceptedParameters:
     """Optional request parameters that one model accepts.
 
     Attributes:
@@ -191,19 +198,20 @@ class WireDialect:
         *,
         temperature: float | None = None,
         may_weaken: bool = True,
-    ) -> WireDialect | None:
-        """Return the dialect to try next, if a refusal is about a parameter of this one.
+    ) -> AcceptedParameters | None:
+        """Return the parameters to try next, if a refusal is about one of these.
 
         Args:
-            refusal: What the server said.
+            refusal: The server's refusal.
             sent: The refused body.
             temperature: The run's temperature.
-            may_weaken: True if a schema may be sent in a weaker way.
+            may_weaken: True if a schema may be sent in a weaker form.
         """
         refusal = refusal.about(sent)
         is_clear = refusal.is_exact or refusal.names(_UNMISTAKABLE)
         if refusal.status in _FAILURES and not is_clear:
-            return self._after_roles(refusal)  # templates that refuse a role raise
+            # chat templates that refuse a role raise an exception
+            return self._after_roles(refusal)
         named = "max_completion_tokens" in refusal.text and "max_tokens" in sent
         if _ABOUT_LENGTH.search(refusal.text) and not named:
             return None
@@ -216,7 +224,7 @@ class WireDialect:
             or self._after_format(refusal, sent, may_weaken=may_weaken)
         )
 
-    def _after_tokens(self, refusal: Refusal, sent: Mapping[str, Any]) -> WireDialect | None:
+    def _after_tokens(self, refusal: Refusal, sent: Mapping[str, Any]) -> AcceptedParameters | None:
         if self.tokens not in sent:
             return None
         if self.tokens == "max_tokens" and "max_completion_tokens" in refusal.text:
@@ -235,7 +243,7 @@ class WireDialect:
 
     def _after_field(
         self, refusal: Refusal, sent: Mapping[str, Any], own: float | None
-    ) -> WireDialect | None:
+    ) -> AcceptedParameters | None:
         name = refusal.names(field for field in _OPTIONAL if field in sent)
         if name is None:
             return None
@@ -246,14 +254,14 @@ class WireDialect:
                 return replace(self, temperature="positive")
         return replace(self, without=self.without | {name})
 
-    def _after_roles(self, refusal: Refusal) -> WireDialect | None:
+    def _after_roles(self, refusal: Refusal) -> AcceptedParameters | None:
         if "system" in self.without or not _ABOUT_ROLES.search(refusal.text):
             return None
         return replace(self, without=self.without | {"system"})
 
     def _after_format(
         self, refusal: Refusal, sent: Mapping[str, Any], *, may_weaken: bool
-    ) -> WireDialect | None:
+    ) -> AcceptedParameters | None:
         wanted = sent.get("response_format")
         if not isinstance(wanted, dict):
             return None
@@ -271,12 +279,12 @@ class WireDialect:
             return None
         return self.weaker(Mode.JSON_SCHEMA if schema is not None else Mode.JSON_OBJECT)
 
-    def bare(self) -> WireDialect:
-        """Return the dialect without anything that could be left out."""
+    def bare(self) -> AcceptedParameters:
+        """Return the parameters without any optional field."""
         return replace(self, without=self.without | {*_OPTIONAL, "system"}, form=0)
 
-    def weaker(self, than: Mode) -> WireDialect:
-        """Return the dialect that sends schemas in the next weaker way."""
+    def weaker(self, than: Mode) -> AcceptedParameters:
+        """Return the parameters that send schemas in the next weaker form."""
         weaker = Mode.JSON_OBJECT if than is Mode.JSON_SCHEMA else Mode.PROMPT
         return replace(self, mode=weaker)
 
@@ -371,7 +379,7 @@ def named_keywords(schema: Any, text: str, *, surely: bool) -> frozenset[str]:
     Args:
         schema: The schema that was sent.
         text: The refusal's text.
-        surely: True if it is about the schema; else only words that are unlikely by chance count.
+        surely: True if it is about the schema; else only distinctive words count.
     """
     said = {word.replace("_", "").lower() for word in re.findall(r"[A-Za-z_]+", text)}
     used = _keywords(schema, are_names=False)

@@ -2,9 +2,9 @@
 
 The output is bounded: a small reply may decompress to gigabytes.
 
-Some gateways stream unless told otherwise, and some whatever they are told: as server-sent events
-(WHATWG HTML, section 9.2.6), or as one JSON object per line. Others send one JSON body between the
-comments and the end mark of a stream.
+Some gateways stream by default, and some always: as server-sent events (WHATWG HTML, section
+9.2.6), or as one JSON object per line. Others send one JSON body between the comments and the end
+mark of a stream.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_stream", "unpack"]
 
-_GZIP_BITS, _ZLIB_BITS, _RAW_BITS = 31, 15, -15  # zlib's numbers of the formats
+_GZIP_BITS, _ZLIB_BITS, _RAW_BITS = 31, 15, -15  # zlib's window sizes, which select the formats
 _MOST_LAYERS = 3
 _GZIP = b"\x1f\x8b\x08"
 _MAGIC = {_GZIP: "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -36,9 +36,9 @@ _JSON = (b"{", b"[")
 def unpack(body: bytes, packing: str, limit: int) -> bytes:
     """Decompress a body, up to ``limit`` bytes.
 
-    JSON is read as it is under a name that is no encoding (``none``, ``utf-8``), or that a proxy
-    left there when it unpacked the body; a body that begins as gzip or zstd do is decompressed
-    where a proxy has taken the header away.
+    JSON is returned unchanged if the header names no encoding (``none``, ``utf-8``), or was left by
+    a proxy that decompressed the body; a body that begins like gzip or zstd is decompressed even if
+    a proxy removed the header.
 
     Args:
         body: Body as received.
@@ -47,7 +47,7 @@ def unpack(body: bytes, packing: str, limit: int) -> bytes:
 
     Raises:
         ProviderError: It is broken (``badout``), or its encoding is not supported (``config``:
-            it will be the same the next time).
+            asking again would not help).
     """
     if not packing:
         packing = next((name for magic, name in _MAGIC.items() if body.startswith(magic)), "")
@@ -118,7 +118,7 @@ def _zstd(body: bytes, limit: int) -> bytes:
             whole = library.ZstdDecompressor().stream_reader(body, read_across_frames=True)
             return bytes(whole.read(limit))
         unpacked = b""
-        while body and len(unpacked) < limit:  # one frame after the other
+        while body and len(unpacked) < limit:  # frames follow each other
             frame = library.ZstdDecompressor()
             unpacked += frame.decompress(body, limit - len(unpacked))
             body = frame.unused_data
@@ -153,7 +153,7 @@ _END = b"[DONE]"
 
 
 def read_stream(body: bytes) -> dict[str, Any] | None:
-    """Join the events of a stream to the body that a call without a stream would have had.
+    """Join the events of a stream to the body of the equivalent call without streaming.
 
     Args:
         body: The whole reply, decompressed.
@@ -172,7 +172,7 @@ def read_stream(body: bytes) -> dict[str, Any] | None:
             continue
         failed = _failure(name, event)
         if failed is not None:
-            return failed  # it failed midway: none of it is an answer
+            return failed  # it failed midway: the parts are not an answer
         if "choices" not in event and "usage" not in event:
             other = event
             continue
@@ -210,7 +210,7 @@ def _events(body: bytes) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
 
 
 def _objects(lines: list[bytes], name: bytes) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
-    """Yield the objects in some lines: one in all of them, or one in each."""
+    """Yield the objects in some lines: one that spans all of them, or one per line."""
     one = _object(b"\n".join(lines)) if lines else None
     if one is not None:
         yield name, one
@@ -231,9 +231,9 @@ def _object(text: bytes) -> dict[str, Any] | None:
 
 
 def _failure(name: bytes, event: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the body of an error that ended a stream, if an event is one.
+    """Return the body of an error event that ended a stream, if there is one.
 
-    OpenRouter sends it beside a choice; Anthropic's and others name the event.
+    OpenRouter sends it together with a choice; Anthropic and others name the event.
     """
     if event.get("error"):
         return {key: value for key, value in event.items() if key != "choices"}
@@ -298,7 +298,7 @@ class _Pieces:
 
 
 def _joined(pieces: list[str]) -> str:
-    """Join a text's pieces: some servers send all of it so far each time, or again at the end."""
+    """Join a text's pieces: some servers repeat all of it so far in each, or at the end."""
     pairs = list(pairwise(pieces))
     if len(pairs) > 1 and all(after.startswith(before) for before, after in pairs):
         return pieces[-1]

@@ -17,7 +17,7 @@ from pairmill.llm.providers import failures
 from pairmill.llm.providers.endpoint import RenewedKey, secrets_of
 from pairmill.llm.providers.provider import Mode, ProviderReply
 from pairmill.llm.providers.replies import body_limit, decode, is_success
-from pairmill.llm.providers.wire import Encoder, send
+from pairmill.llm.providers.requests import RequestEncoder, send
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -30,19 +30,20 @@ if TYPE_CHECKING:
 __all__ = ["DirectProvider", "account_headers"]
 
 _CONNECT_S = 30.0
-_CONNECT_SHARE = 0.9  # of the read timeout, at most: which fires first tells whether it was sent
+# maximum share of the read timeout: which one fires first shows whether it was sent
+_CONNECT_SHARE = 0.9
 _REDIRECTS = range(300, 400)
 _ACCOUNT = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"}
 
 
 def account_headers(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers that name an account's parts, from the openai SDK's variables."""
+    """Return the headers for organization and project, from the openai SDK's variables."""
     found = {header: environ.get(name, "").strip() for name, header in _ACCOUNT.items()}
     return {header: value for header, value in found.items() if value}
 
 
 class DirectProvider:
-    """A `Provider` without a library between us and HTTP.
+    """A `Provider` that speaks HTTP without the openai library.
 
     Args:
         endpoint: Address and key.
@@ -69,11 +70,11 @@ class DirectProvider:
         connect_timeout_s: float = _CONNECT_S,
         headers: Mapping[str, str] | None = None,
         plain: bool | None = None,
-        encoder: Encoder | None = None,
+        encoder: RequestEncoder | None = None,
     ) -> None:
         self._clock = clock
         self._endpoint = endpoint
-        self._encoder = encoder or Encoder(endpoint.profile, endpoint.options)
+        self._encoder = encoder or RequestEncoder(endpoint.profile, endpoint.options)
         self._keys = RenewedKey(endpoint.profile.key, clock) if endpoint.profile.key else None
         key = endpoint.key.reveal()
         self._secrets = secrets_of(endpoint)
@@ -119,7 +120,7 @@ class DirectProvider:
 
     async def _ask(self, content: bytes) -> ProviderReply:
         call = self._transport.post(content)
-        del content  # some 8 KB that each call would hold while it waits
+        del content  # some 8 KB that each call would keep while it waits
         reply = await call
         status, headers = reply.status, hide_in_headers(reply.headers, self._secrets)
         if status in _REDIRECTS:

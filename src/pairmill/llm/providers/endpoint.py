@@ -48,7 +48,7 @@ _KEY_VARIABLE = "OPENAI_API_KEY"  # the default of api_key_env
 
 
 class Secret:
-    """A text that is revealed only by name: neither by printing nor by pickling."""
+    """A text that only `reveal` returns: it is never printed or pickled."""
 
     __slots__ = ("_value",)
 
@@ -66,7 +66,7 @@ class Secret:
         return "Secret(***)" if self._value else "Secret()"
 
     def __reduce__(self) -> str:
-        raise TypeError("a secret is not written anywhere")
+        raise TypeError("a secret cannot be pickled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +74,13 @@ class Endpoint:
     """An OpenAI-compatible server.
 
     Attributes:
-        base_url: Up to and with its ``/v1``, without a slash at the end.
-        key: What to authenticate with; empty for a server that wants none.
-        notice: One line that the user should see, or "".
-        profile: Whose words it speaks.
-        options: What the settings add to each call.
-        model: Which model is asked, where that is a part of the address.
-        hidden: Values of environment variables that are parts of its calls.
+        base_url: Address including its ``/v1``, without a slash at the end.
+        key: Key for authentication; empty for a server that requires none.
+        notice: One line for the user, or "".
+        profile: Profile of its provider.
+        options: Additions of the settings to each call.
+        model: Name of the model, if it is part of the address.
+        hidden: Values of environment variables that its calls contain.
     """
 
     base_url: str
@@ -100,7 +100,7 @@ class Endpoint:
         """Return the profile's headers and those of the settings, without the key.
 
         Raises:
-            ConfigError: The profile's need a variable that is not set.
+            ConfigError: The profile's headers need a variable that is not set.
         """
         filled = fill_in(self.profile.headers, environ, f"a header of provider {self.profile.name}")
         return {**filled, **self.options.headers}
@@ -111,17 +111,17 @@ class Endpoint:
 
     @property
     def is_loopback(self) -> bool:
-        """True if it is on this machine."""
+        """Return True if it is on this machine."""
         return _is_loopback(urlsplit(self.base_url).hostname or "")
 
     @property
     def is_private(self) -> bool:
-        """True if it is on this machine or in a private network, judging by its name."""
+        """Return True if it is on this machine or in a private network, judging by its name."""
         return is_private_host(urlsplit(self.base_url).hostname or "")
 
     @property
     def place(self) -> str:
-        """Scheme, host and port, for people."""
+        """Return scheme, host and port, for people."""
         parts = urlsplit(self.base_url)
         return f"{parts.scheme}://{parts.netloc}"
 
@@ -129,16 +129,16 @@ class Endpoint:
 def resolve(
     settings: Settings, environ: Mapping[str, str], pool: PoolSettings | None = None
 ) -> Endpoint:
-    """Find the endpoint that the settings mean, and its key in ``environ``.
+    """Determine the endpoint from the settings, and its key from ``environ``.
 
     Args:
-        settings: The run's.
+        settings: Settings of the run.
         environ: The environment.
-        pool: What is its own wins over the run's.
+        pool: Settings of the pool, which override the run's.
 
     Raises:
-        ConfigError: The address is no http(s) address, carries a password, or a key is needed
-            and not there, or cannot be one; or there is no such provider.
+        ConfigError: The address is not http(s), or contains a password; a key is required and
+            missing, or invalid; or there is no such provider.
     """
     named = (pool.provider if pool else None) or settings.provider
     profile = load_profile(named) if named else None
@@ -154,7 +154,7 @@ def resolve(
             f"{name} is not set: export it, or try the embedded model with --model local"
         )
     if not re.fullmatch(r"[\x21-\x7e]*", key):
-        raise ConfigError(f"{name} contains spaces or characters that no key has")
+        raise ConfigError(f"{name} contains spaces or characters that are not allowed in a key")
     notice = ""
     if base_url.startswith("http:") and not is_private_host(host):
         notice = f"{host} is reached over plain http: the key and all texts can be read on the way"
@@ -213,7 +213,7 @@ def _key_variable(
     return own if is_there else usual
 
 
-# The ends of other interfaces' addresses: Ollama, Anthropic, OpenAI's others, llama.cpp, TGI.
+# Path ends of other APIs: Ollama, Anthropic, OpenAI's other ones, llama.cpp, TGI.
 _OTHER_ENDS = re.compile(
     r"(?:/api(?:/(?:chat|generate|tags))?|(?:/v1)?/(?:messages|completions|responses|models|chat)"
     r"|/generate(?:_stream)?|/completion)$"
@@ -221,7 +221,7 @@ _OTHER_ENDS = re.compile(
 
 
 def address_hint(endpoint: Endpoint, error: Exception) -> str:
-    """Return what may be wrong with an address if there is nothing, or no model, behind it.
+    """Return a hint at what may be wrong with an address that has no server, or no model.
 
     "" for any other failure.
     """
@@ -238,7 +238,7 @@ def address_hint(endpoint: Endpoint, error: Exception) -> str:
 
 
 def refusal_hint(endpoint: Endpoint, error: Exception) -> str:
-    """Name the setting that sent a refused field, if it is one of the user's own."""
+    """Return the setting that added a refused field, if the user set it."""
     refusal = getattr(error, "refusal", None)
     name = refusal.names(endpoint.options.body) if isinstance(refusal, Refusal) else None
     return f"; it is set in request.body.{name}" if name else ""
@@ -275,7 +275,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def is_private_host(host: str) -> bool:
-    """Return whether it is on this machine or in its network, where keys are often not needed."""
+    """Return whether it is on this machine or its network, where keys are often not required."""
     if _is_loopback(host) or ("." not in host.strip("[]") and ":" not in host):
         return True  # a bare name, such as a service of a compose file
     if host.endswith((".local", ".internal", ".lan")):
@@ -290,7 +290,7 @@ _FRESH_S = 60.0  # minimum time between calls of the source, which may cache its
 
 
 class RenewedKey:
-    """A key from a function, asked again once a minute.
+    """A key from a function, which is called again once a minute.
 
     Args:
         source: Returns a currently valid key.
@@ -314,7 +314,7 @@ class RenewedKey:
         return await self.get_new()
 
     async def get_new(self) -> str:
-        """Get a new key, whatever the age of the current one.
+        """Get a new key, regardless of the age of the current one.
 
         Raises:
             ConfigError: The function returned no key.
@@ -326,7 +326,7 @@ class RenewedKey:
     async def ask(
         self, use: Callable[[str], bool], ask: Callable[[], Awaitable[ProviderReply]]
     ) -> ProviderReply:
-        """Ask with a current key, and once more with a new one if it was refused.
+        """Make a call with a current key, and once more with a new one if it was refused.
 
         Args:
             use: Sends this key from now on; returns whether it is a new one.
@@ -346,7 +346,7 @@ class RenewedKey:
 
 
 def secrets_of(endpoint: Endpoint) -> tuple[str, ...]:
-    """Return the texts that no message may repeat.
+    """Return the texts that must not appear in any message.
 
     The key, values of environment variables in the request, and those of secret headers.
     """

@@ -1,4 +1,4 @@
-"""Names failures below HTTP, with the same words on every wire.
+"""Names failures below HTTP, in the same words for every HTTP client.
 
 Each function raises. Only the type of a library's error is used, never its text or a request.
 """
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.classify import classify
-from pairmill.llm.masking import plain
+from pairmill.llm.masking import masked_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 _SEE_OTHER = 303
-_MOST_CHARS = 200  # of an address
+_MOST_CHARS = 200  # longest part of an address
 
 
 def raise_timeout(*, sent: bool) -> NoReturn:
@@ -131,7 +131,7 @@ def raise_redirect(status: int, location: str = "") -> NoReturn:
     """Raise for a redirect to ``location``. A key is never sent to another address."""
     if status == _SEE_OTHER:
         raise classify(status, {}, None, now=0.0) from None
-    place = f" to {plain(location, limit=_MOST_CHARS)}" if location else ""
+    place = f" to {masked_line(location, limit=_MOST_CHARS)}" if location else ""
     raise ProviderError(
         Kind.CONFIG,
         f"the endpoint redirects{place} (HTTP {status}); set base_url, or the path in a provider"

@@ -1,8 +1,8 @@
 """Finds the answer and the thoughts in a chat completion, wherever its server puts them. Pure.
 
 Usually the answer is ``choices[0].message.content``. LiteLLM puts it into a tool call; vLLM, SGLang
-and Ollama take all of it for thinking if a model does not mark the end of its thinking; gateways
-wrap the whole reply, or leave the names of a stream's parts.
+and Ollama return everything as thinking if a model does not mark the end of its thinking; gateways
+wrap the whole reply, or use the field names of a streamed one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_text")
-"""Fields of a message that hold its thinking as a text."""
+"""Fields of a message that contain its thinking as text."""
 
 _ALL_THOUGHTS = frozenset({*THOUGHT_FIELDS, "reasoning_details", "refusal"})
 _THOUGHT_PARTS = frozenset({"thinking", "reasoning", "redacted_thinking"})
@@ -38,7 +38,7 @@ _MOST_DEPTH = 6
 
 
 def unwrapped(data: Any) -> Any:
-    """Return the reply inside an envelope: a list of one, JSON in a text, a field of a gateway.
+    """Return the reply inside an envelope: a list of one, JSON in a string, a gateway's field.
 
     Anything that is not a wrapped completion is returned as it is.
     """
@@ -64,9 +64,9 @@ def first_choice(data: Any) -> dict[str, Any]:
 
 
 def message_of(choice: dict[str, Any]) -> dict[str, Any]:
-    """Return the message of a choice; plain-completion servers have only its text.
+    """Return the message of a choice; plain-completion servers only return a text.
 
-    A relay may collect a stream into one reply, and leave the name of its parts.
+    A relay may collect a stream into one reply, under the name of a streamed part.
     """
     for key in ("message", "delta"):
         message = choice.get(key)
@@ -89,10 +89,9 @@ def content_text(content: Any) -> str:
 
 
 def elsewhere(message: dict[str, Any]) -> str:
-    """Return what a message holds of JSON outside of its text and its thoughts.
+    """Return JSON in a message outside of its text and its thoughts.
 
-    Such as the arguments of tool calls, ``parsed``, or parts of an unknown form, one below the
-    other.
+    For example the arguments of tool calls, ``parsed``, or parts of an unknown form, one per line.
     """
     return "\n".join(_objects(message, "", _MOST_DEPTH))
 
@@ -121,7 +120,7 @@ def failed_generation(body: Any, depth: int = _MOST_DEPTH) -> str:
 
 
 def thoughts_of(message: dict[str, Any]) -> str:
-    """Return the model's thinking, if it came in a field of its own."""
+    """Return the model's thinking, if it is in a field of its own."""
     if type(message.get("content")) is str and _ALL_THOUGHTS.isdisjoint(message):
         return ""
     for key in THOUGHT_FIELDS:
@@ -146,7 +145,7 @@ def _part(part: Any) -> str:
 
 
 def _objects(value: Any, name: str, depth: int) -> Iterator[str]:
-    """Yield the texts with a brace within a value, and the objects that may be an answer."""
+    """Yield the strings with a brace in a value, and the objects that may be an answer."""
     if isinstance(value, str):
         if "{" in value:
             yield value

@@ -1,7 +1,8 @@
-"""Network clients, and what the environment says of their certificates and proxies.
+"""HTTP clients, with certificates and proxies from the environment.
 
-Both come from the environment (``SSL_CERT_FILE``, ``SSL_CERT_DIR``; ``HTTPS_PROXY``,
-``HTTP_PROXY``, ``ALL_PROXY``, ``NO_PROXY``), but this machine is always reached without a proxy.
+The variables are the usual ones (``SSL_CERT_FILE``, ``SSL_CERT_DIR``; ``HTTPS_PROXY``,
+``HTTP_PROXY``, ``ALL_PROXY``, ``NO_PROXY``), but servers on this machine are always reached without
+a proxy.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
+from pairmill.display import sanitize
 from pairmill.errors import ConfigError
-from pairmill.plain import plain
 
 __all__ = ["NO_PROXY", "check_environment", "make_client"]
 
@@ -27,13 +28,13 @@ NO_PROXY = (
 
 
 def check_environment(url: str, *, is_loopback: bool) -> None:
-    """Refuse certificates that cannot be read, and a proxy that is no address.
+    """Refuse unreadable certificates, and a proxy that is not an address.
 
-    Otherwise one wire would end with an error of its library, and another go on without them.
+    Otherwise one client would raise its library's error, and another would ignore them.
 
     Raises:
-        ConfigError: What the environment names cannot be used. It never repeats a proxy's address,
-            which may hold a password.
+        ConfigError: A file or proxy cannot be used. The message never contains a proxy's address,
+            which may include a password.
     """
     parts = urlsplit(url)
     path = os.environ.get("SSL_CERT_FILE", "")
@@ -43,7 +44,7 @@ def check_environment(url: str, *, is_loopback: bool) -> None:
         except OSError as error:
             is_read = isinstance(error, ssl.SSLError)
             reason = "it holds no certificates (PEM)" if is_read else error.strerror
-            raise ConfigError(f"SSL_CERT_FILE: {plain(path, 200)}: {reason}") from None
+            raise ConfigError(f"SSL_CERT_FILE: {sanitize(path, 200)}: {reason}") from None
     if is_loopback or proxy_bypass(parts.netloc):
         return
     proxies = getproxies()
@@ -55,7 +56,7 @@ def check_environment(url: str, *, is_loopback: bool) -> None:
 def _is_proxy(value: str) -> bool:
     try:
         parts = urlsplit(value if "://" in value else f"http://{value}")
-        parts.port  # noqa: B018 (it raises where it is no number)
+        parts.port  # noqa: B018 (it raises if it is not a number)
     except ValueError:
         return False
     has_host = bool(parts.hostname) and not set(parts.netloc) & set(" \t\r\n")

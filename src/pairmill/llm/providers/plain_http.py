@@ -86,7 +86,7 @@ class PlainConnection(asyncio.Protocol):
         self._begin()
 
     def is_quiet(self) -> bool:
-        """Return whether it is still open and unread; asks the system too."""
+        """Return whether it is open with nothing to read; also asks the operating system."""
         return self.is_open and not self._news.poll(0)
 
     def ask(self, data: bytes, began_at: float) -> asyncio.Future[WireReply]:
@@ -220,7 +220,7 @@ class PlainConnection(asyncio.Protocol):
 _KEEP_ALIVE_S = 60.0
 _LOOK_S = 1.0  # maximum time between checks of the deadlines
 _LOOKS = 10  # checks per timeout: the precision of the deadlines
-_RESOLVED_S = 10.0  # a thousand connections at a start share one name look-up
+_RESOLVED_S = 10.0  # a thousand connections at the start share one name look-up
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 
 
@@ -285,7 +285,7 @@ class PlainTransport:
             try:
                 reply = await answer
             finally:
-                del answer  # its exception holds this frame, which would hold it
+                del answer  # the exception refers to this frame, which would refer to it
         except ConnectionError:
             failures.raise_broken(sent=True)
         except TimeoutError:
@@ -318,7 +318,7 @@ class PlainTransport:
         for connection in (*self._idle, *self._busy):
             connection.abort()
         self._idle.clear()
-        await asyncio.sleep(0)  # the loop closes them now
+        await asyncio.sleep(0)  # the event loop closes them now
 
     def _take_idle(self) -> PlainConnection | None:
         """Take the most recently used idle connection, which the server most likely kept open."""
@@ -368,7 +368,7 @@ class PlainTransport:
 
 
 class _Addresses:
-    """Name look-up of a host, shared by all who connect at about the same time."""
+    """Name look-up of a host, shared by connections made at about the same time."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host = host
@@ -400,7 +400,7 @@ async def _open(loop: asyncio.AbstractEventLoop, host: str, port: int) -> PlainC
 
 
 def _unpacked(reply: WireReply) -> bytes:
-    """Return the body, decompressed if it was compressed unasked, as far as it is read."""
+    """Return the body read so far, decompressed if the server compressed it unasked."""
     try:
         packing = reply.packing.decode("latin-1")
         return unpack(reply.body, packing, body_limit(reply.status) + 1)

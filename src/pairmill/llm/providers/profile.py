@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 from urllib.parse import urlencode, urlsplit
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from pairmill.errors import ConfigError
 from pairmill.llm.limits.headers import HeaderDialect
+from pairmill.yaml_files import load_yaml
 
 if TYPE_CHECKING:
     from pairmill.config import PoolSettings, Settings
@@ -55,25 +55,25 @@ KeySource = Callable[[], str | Awaitable[str]]
 
 _Filled = TypeVar("_Filled")
 
-Words = dict[str, Any]
+Fields = dict[str, Any]
 LEVELS = ("off", "low", "medium", "high")
 
 
-def _known_levels(value: dict[str, tuple[Words, ...]]) -> dict[str, tuple[Words, ...]]:
+def _known_levels(value: dict[str, tuple[Fields, ...]]) -> dict[str, tuple[Fields, ...]]:
     unknown = set(value) - set(LEVELS)
     if unknown:
         raise ValueError(f"no level '{min(unknown)}'; there are {', '.join(LEVELS)}")
     return value
 
 
-Efforts = Annotated[dict[str, tuple[Words, ...]], AfterValidator(_known_levels)]
+Efforts = Annotated[dict[str, tuple[Fields, ...]], AfterValidator(_known_levels)]
 
 
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
-class ModelWords(_Data):
+class ModelParameters(_Data):
     """Parameters of some models of a provider that differ from its others.
 
     Attributes:
@@ -92,7 +92,7 @@ class ModelWords(_Data):
 
 
 class ProviderProfile(_Data):
-    """How to speak to one provider.
+    """Properties of one provider's API.
 
     Attributes:
         name: As the setting ``provider`` names it.
@@ -103,7 +103,8 @@ class ProviderProfile(_Data):
         needs_key: True if a key is required; None: if the address is public.
         auth_header: Header that carries the key.
         auth_prefix: Text before the key in it.
-        key: Returns a currently valid key, such as a token that expires (Python only).
+        key: Returns a currently valid key, for tokens that expire (Python only; see
+            ``examples/providers/renewed_token.py``).
         path: Path of the call after ``base_url``; ``{model}`` is replaced by the model's name.
         query: Query parameters of each call.
         headers: Headers of each call; ``${NAME}`` is replaced by an environment variable.
@@ -139,11 +140,11 @@ class ProviderProfile(_Data):
     without: tuple[str, ...] = ()
     schema_without: tuple[str, ...] = ()
     reasoning: Efforts = {}
-    models: tuple[ModelWords, ...] = ()
+    models: tuple[ModelParameters, ...] = ()
     service_tiers: dict[str, float] = {}
     price_name: str = "{model}"
 
-    def words_of(self, model: str) -> ModelWords | None:
+    def parameters_of(self, model: str) -> ModelParameters | None:
         """Return this model's own parameters, if they differ."""
         name = model.rpartition("/")[2].lower()
         for words in self.models:
@@ -151,9 +152,9 @@ class ProviderProfile(_Data):
                 return words
         return None
 
-    def efforts(self, model: str, level: str) -> tuple[Words, ...]:
+    def efforts(self, model: str, level: str) -> tuple[Fields, ...]:
         """Return the fields that ask a model for a thinking level, best form first."""
-        words = self.words_of(model)
+        words = self.parameters_of(model)
         own = words.reasoning if words else {}
         return own.get(level) or self.reasoning.get(level, ())
 
@@ -215,7 +216,7 @@ def request_options(
 
 
 def answer_timeout_s(timeout_s: float, tier: str | None) -> float:
-    """Return the timeout of an answer: by default longer for a tier that is slow by design.
+    """Return the timeout of an answer; the default is longer for a tier that is slow by design.
 
     Args:
         timeout_s: The setting.
@@ -230,7 +231,7 @@ def fill_in(value: _Filled, environ: Mapping[str, str], where: str) -> _Filled:
     Args:
         value: A text, or lists and mappings of them; keys and other values stay as they are.
         environ: The environment.
-        where: What the value is, for people.
+        where: Description of the value, for error messages.
 
     Raises:
         ConfigError: A variable is not set.
@@ -255,7 +256,7 @@ def fill_in(value: _Filled, environ: Mapping[str, str], where: str) -> _Filled:
 
 
 def variables_in(*values: Any) -> frozenset[str]:
-    """Return the names of the environment variables that the texts of some values need."""
+    """Return the names of the environment variables that some values refer to."""
     found: set[str] = set()
     for value in values:
         if isinstance(value, str):
@@ -322,19 +323,19 @@ def profile_names() -> list[str]:
 @functools.cache
 def _bundled() -> dict[str, ProviderProfile]:
     text = resources.files("pairmill.llm.providers").joinpath("profiles.yaml").read_text("utf-8")
-    data = yaml.safe_load(text)
+    data = load_yaml(text)
     return {name: _parsed({"name": name, **value}, name) for name, value in data.items()}
 
 
 def _from_file(path: Path) -> ProviderProfile:
     try:
-        data = yaml.safe_load(path.read_text("utf-8"))
+        data = load_yaml(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError):
         raise ConfigError(f"provider: cannot read {path}") from None
-    except yaml.YAMLError:
+    except ValueError:
         raise ConfigError(f"provider: {path} is not valid YAML") from None
     if not isinstance(data, dict):
-        raise ConfigError(f"provider: {path} holds no 'name: value' lines")
+        raise ConfigError(f"provider: {path} contains no 'name: value' lines")
     data = {"name": path.stem, **data}
     like = data.pop("like", None)
     if like is not None:
@@ -388,10 +389,10 @@ def _off_is_a_word(value: Any) -> Any:
 
 
 async def fresh_key(source: KeySource) -> str:
-    """Ask a `KeySource`, in either of its forms.
+    """Call a `KeySource`, a plain function or a coroutine function.
 
     Raises:
-        ConfigError: It returned no text that is valid in a header.
+        ConfigError: It did not return a text that is valid in a header.
     """
     found = source()
     if inspect.isawaitable(found):

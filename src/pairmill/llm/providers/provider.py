@@ -21,7 +21,7 @@ class Mode(StrEnum):
 
     JSON_SCHEMA = "json_schema"  # the server enforces the schema
     JSON_OBJECT = "json_object"  # the server promises some JSON; the prompt describes the schema
-    PROMPT = "prompt"  # the prompt describes the schema, nothing is promised
+    PROMPT = "prompt"  # the prompt describes the schema; the server promises nothing
 
 
 class ProviderReply(Struct, frozen=True):
@@ -36,10 +36,10 @@ class ProviderReply(Struct, frozen=True):
 
 
 class Provider(Protocol):
-    """A client of one endpoint. It does not wait, limit or retry: it asks once."""
+    """A client of one endpoint. It does not wait, limit or retry: it sends each request once."""
 
     async def complete(self, request: Request, mode: Mode) -> ProviderReply:
-        """Ask once, and return the reply.
+        """Send a request once, and return the reply.
 
         Raises:
             ProviderError: There was no usable reply; failed calls raise nothing else.
@@ -56,7 +56,7 @@ class RawReply(Struct, frozen=True):
 
     Attributes:
         headers: Headers about limits, names in lower case (`replies.limit_headers`).
-        body: Decompressed; of a body that exceeds its limit, at least one byte more than that.
+        body: Decompressed body; of one that exceeds its limit, at least one byte more than that.
     """
 
     status: int

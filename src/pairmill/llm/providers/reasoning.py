@@ -1,12 +1,12 @@
 """Finds the parameters with which one model thinks as little as possible. Pure.
 
-Some models think by default, and bill it; each provider has its own parameters to turn that off,
-and whether a model obeys them shows only in its answers. So each form is tried on real answers, one
-after the other, until one stops the thinking. If none does, the least is found among them: the
+Some models think by default, which is billed; each provider has its own parameters to turn that
+off, and only the answers show whether a model obeys them. So each form is tried on real answers,
+one after the other, until one stops the thinking. If none does, the least is found among them: the
 length of single thoughts says little (those of one model are spread like a lognormal distribution),
-so the form is asked next whose mean may be lowest, by a lower confidence bound (T. L. Lai and
-H. Robbins, "Asymptotically efficient adaptive allocation rules", 1985), and what cannot be the
-lowest any more is not tried again.
+so the next request uses the form whose mean may be lowest, by a lower confidence bound (T. L. Lai
+and H. Robbins, "Asymptotically efficient adaptive allocation rules", 1985), and forms that cannot
+be the lowest any more are not tried again.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["ReasoningSearch"]
 
 _NOTHING = 48  # tokens of thinking that are not worth a search
-_CLEARLY_LESS = 0.7  # of the thinking without parameters, or no parameter is sent
-_SUSPICIOUS = 2  # unexplained failures, until the parameters are suspected
-_SPREAD = 0.7  # of the logarithms of one model's thoughts
-_LEAST_ANSWERS = 3  # answers until a form that has once worked is dropped for its mean
+_CLEARLY_LESS = 0.7  # maximum share of the thinking without parameters; above it, none is sent
+_SUSPICIOUS = 2  # unexplained failures before the parameters are suspected
+_SPREAD = 0.7  # spread of the logarithms of one model's thoughts
+_LEAST_ANSWERS = 3  # answers before a form that once worked is dropped for its mean
 
 
 class ReasoningSearch:
@@ -48,7 +48,7 @@ class ReasoningSearch:
         self.at = 0 if level == "auto" and not thinks else min(1, len(forms))
 
     @property
-    def words(self) -> Mapping[str, Any]:
+    def fields(self) -> Mapping[str, Any]:
         """Fields in use."""
         return self.forms[self.at]
 
@@ -66,7 +66,7 @@ class ReasoningSearch:
         return self.at != at
 
     def prefer(self, at: int) -> bool:
-        """Record that the server asks for a form by name; return whether that changes anything."""
+        """Record that the server asks for a form by name; return whether the form changes."""
         if at == self.at or at in self._refused:
             return False
         self.at = at
@@ -119,9 +119,9 @@ class ReasoningSearch:
         self.at = self._best() if following is None else following
 
     def _best(self) -> int:
-        """Return the form to ask next, once each was tried: 0, unless another may think less."""
+        """Return the form to use next, once each was tried: 0, unless another may think less."""
         lows = {at: self._low(at) for at in self._answers if at not in self._refused}
-        if 0 in lows:  # also where the first thoughts without a parameter were long by chance
+        if 0 in lows:  # even if the first thoughts without a parameter were long by chance
             bound = lows.pop(0) + math.log(_CLEARLY_LESS)
             lows = {at: low for at, low in lows.items() if low < bound}
         return min(lows, key=lambda at: (lows[at], at), default=0)

@@ -42,10 +42,10 @@ __all__ = [
 ]
 
 BODY_LIMIT_BYTES = 32 * 2**20
-"""Maximum bytes of a reply, decompressed. 32 MiB is a thousand times a long answer."""
+"""Maximum bytes of a reply, decompressed. 32 MiB is a thousand times the size of a long answer."""
 
 ERROR_LIMIT_BYTES = 2**18
-"""Maximum bytes of a failure's body that are read."""
+"""Maximum bytes of a failed reply's body that are read."""
 
 _HEADER_LIMIT = 64
 _VALUE_LIMIT = 200
@@ -64,10 +64,10 @@ _OTHER_COUNTS = frozenset({*_PROMPT[1:], *_WRITTEN[1:], *_THOUGHT, *_CACHED, *_S
 _NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 _CHARS_PER_TOKEN = 4
 _MOST_CHARS_PER_TOKEN = 8
-_CERTAIN = 200  # tokens beyond what the text can have that count as thinking
+_CERTAIN = 200  # tokens beyond those of the text that count as thinking
 _THOUGHT_ENDS = ("</think>", "</thinking>", "[/THINK]", "\u25c1/think\u25b7", "<|message|>")
 _OWN_FINISHES = frozenset({"stop", "length", "content_filter", "tool_calls"})
-_FINISHES = {  # by what a finish reason contains, in lower case
+_FINISHES = {  # substrings of finish reasons, in lower case
     "filter": "content_filter",  # content_filtered, "content_filter: RECITATION"
     "guardrail": "content_filter",  # Bedrock
     "safety": "content_filter",  # Gemini, as the next ones
@@ -92,7 +92,7 @@ _FINISHES = {  # by what a finish reason contains, in lower case
     "end_turn": "stop",
     "stop": "stop",
 }
-_REFUSED = 400  # status that an error within a 200 stands for
+_REFUSED = 400  # the status that an error within a 200 means
 _TOKENS_LIMIT = 2**40  # a larger count is bogus
 _MOST_DIGITS = 20
 
@@ -139,7 +139,7 @@ def decode(
         keep_reasoning: True to keep thoughts from a field of their own.
 
     Raises:
-        ProviderError: It is a failure, or a 200 that holds no answer.
+        ProviderError: It is a failure, or a 200 without an answer.
     """
     known = tuple(secrets)
     found = _decode(status, headers, body, now, known, keep_reasoning=keep_reasoning)
@@ -147,7 +147,7 @@ def decode(
 
 
 def _without(found: Completion, secrets: tuple[str, ...]) -> Completion:
-    """Return the completion with keys that the server repeats masked, in whatever field."""
+    """Return the completion with any repeated keys masked, in every field."""
     text, model = hide(found.text, secrets), hide(found.model, secrets)
     reasoning = hide(found.reasoning, secrets)
     if text is found.text and model is found.model and reasoning is found.reasoning:
@@ -206,7 +206,7 @@ def _decode(
 def _from_elsewhere(
     message: dict[str, Any], text: str, thoughts: str, *, is_cut: bool
 ) -> tuple[str, str]:
-    """Return the answer and the thoughts of a message whose text holds no answer.
+    """Return the answer and the thoughts of a message whose text contains no answer.
 
     The thoughts are the answer if there is nothing else, and they are complete.
     """
@@ -227,7 +227,7 @@ def _refused(
 ) -> ProviderError:
     error = classify(status, limit_headers(headers), said, now=now, secrets=secrets)
     error.refusal = read_refusal(status, said)
-    usage = _usage(said)  # a gateway may fail after the model behind it has done its work
+    usage = _usage(said)  # a gateway may fail after the model has generated the answer
     error.prompt_tokens, error.completion_tokens = usage.prompt_tokens, usage.completion_tokens
     error.maybe_paid = error.maybe_paid or bool(first_choice(said))
     return error
@@ -253,7 +253,7 @@ def _empty(
 
 
 def clean_text(text: str) -> str:
-    """Remove from ``text`` what UTF-8, SQLite or a reader cannot handle: lone surrogates, NUL.
+    """Remove characters that UTF-8, SQLite or readers cannot handle: lone surrogates, NUL.
 
     Also a byte order mark at its start, which JSON does not allow.
     """
@@ -295,7 +295,7 @@ def _as_text(body: bytes) -> str:
 
 
 def _hidden_thoughts(text: str, usage: Usage) -> int:
-    """Estimate the thinking tokens of an answer that does not report them: by marks or size."""
+    """Estimate the thinking tokens of an answer that does not report them, by marks or size."""
     if text[:1] != "{":
         end = max(text.rfind(mark) for mark in _THOUGHT_ENDS)
         if end >= 0:
@@ -313,7 +313,7 @@ def _guessed(thoughts: str, usage: Usage) -> int:
 
 
 def _finish(choice: dict[str, Any]) -> str:
-    """Normalize the finish reason to OpenAI's words, in place, since failures are named by it."""
+    """Normalize the finish reason to OpenAI's values, in place; failures are named by it."""
     value = choice.get("finish_reason")
     if not isinstance(value, str):
         return "stop"
@@ -326,12 +326,12 @@ def _finish(choice: dict[str, Any]) -> str:
 
 
 def _usage(data: Any) -> Usage:
-    """Return the token usage of a reply, however its server counts.
+    """Return the token usage of a reply, for all ways of counting.
 
     OpenAI's ``total_tokens`` is the sum of prompt and answer. If it is more (xAI, Gemini's
-    compatible endpoint), thinking is counted separately from the answer, and billed like it; if
-    one half is missing, it is the difference. Anthropic does not count tokens read from or written
-    to a cache in the prompt.
+    compatible endpoint), thinking is counted separately from the answer, and billed like it; if one
+    of the two is missing, it is the difference. Anthropic does not count tokens read from or
+    written to a cache in the prompt.
     """
     usage = data.get("usage") if isinstance(data, dict) else None
     if not isinstance(usage, dict):
@@ -340,7 +340,7 @@ def _usage(data: Any) -> Usage:
 
 
 def _leaves_out(usage: Usage, chars: int) -> bool:
-    """Return whether fewer tokens are counted than so many characters can be: without thinking."""
+    """Return whether the count is too low for this many characters: it excludes thinking."""
     return 0 < usage.completion_tokens * _MOST_CHARS_PER_TOKEN < chars
 
 

@@ -71,7 +71,7 @@ class ReqwestTransport:
                 .pool_max_idle_per_host(concurrency)
                 .pool_idle_timeout(timedelta(seconds=_KEEP_ALIVE_S))
                 .connect_timeout(timedelta(seconds=connect_timeout_s))
-                .deflate(enable=False)  # decompressed here: servers mean two things by it
+                .deflate(enable=False)  # decompressed here: servers use two formats under this name
                 .read_timeout(timedelta(seconds=timeout_s))
                 .timeout(timedelta(seconds=timeout_s + connect_timeout_s))
             )
@@ -146,7 +146,7 @@ def _raise(error: RequestError) -> NoReturn:
 
     The exception's type does not tell whether the request was sent (a server that closes without a
     response is a ConnectError too), so its causes are matched with fixed phrases of reqwest, hyper,
-    rustls, and the operating system. None of them gets into our text.
+    rustls, and the operating system. None of them enters our message.
     """
     causes = [cause["message"] for cause in error.details["causes"] or ()]
     if isinstance(error, BuilderError):

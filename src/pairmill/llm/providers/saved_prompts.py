@@ -1,11 +1,11 @@
-"""Answers of llama.cpp's server that depend on their question alone, though prompts are cached.
+"""Makes answers of llama.cpp's server depend only on their question, although prompts are cached.
 
-Sums are rounded differently in batches of different sizes. So an answer depends a little on how
-much of its prompt was in the server's cache, that is on what was asked before. Without the cache
-it does not, but then a small model on a CPU spends most of its time on beginnings that it has read
-before. Here the cache is put into one and the same state before each question: the one in which
-exactly the prompt has been read, from an empty slot, in two steps (its constant beginning, then
-the rest). The states are kept in files by the server's own ``/slots`` API.
+Sums are rounded differently in batches of different sizes, so an answer depends slightly on how
+much of its prompt was in the server's cache, that is, on earlier questions. Without the cache it
+does not, but then a small model on a CPU spends most of its time reading the same beginnings again.
+Here the cache is put into the same state before each question: exactly the prompt has been read,
+from an empty slot, in two steps (its constant beginning, then the rest). The server's own
+``/slots`` API keeps the states in files.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 __all__ = ["SavedPrompts"]
 
 _MOST_FILES = 8  # some 23 KB a token each, with the embedded model
-_STAND_IN = "§"  # placeholder for the question; no question begins with it
+_STAND_IN = "§"  # placeholder for the question, with which no question begins
 
 
 class SavedPrompts:
-    """A `Provider` that puts the cache into the prompt's own state before it asks.
+    """A `Provider` that restores the prompt's cache state before each question.
 
-    Questions are asked one after the other. Where a state can be neither saved nor restored, the
-    cache is emptied instead.
+    Questions are sent one at a time. If a state can be neither saved nor restored, the cache is
+    emptied instead.
 
     Args:
-        provider: What asks.
+        provider: Provider that sends the questions.
         endpoint: A llama.cpp server with one slot, started with a folder for states.
         timeout_s: Longest silence of the server while it reads a prompt.
     """
@@ -51,7 +51,7 @@ class SavedPrompts:
         name, value = endpoint.key_header(endpoint.key.reveal())
         self._http = make_client(is_loopback=True, timeout=timeout_s, headers={name: value})
         self._lock = anyio.Lock()
-        self._files: dict[bytes, str] = {}  # by the digest of a prompt; least recently used first
+        self._files: dict[bytes, str] = {}  # prompt digests, least recently used first
 
     async def complete(self, request: Request, mode: Mode) -> ProviderReply:
         """See `Provider`."""
@@ -82,18 +82,18 @@ class SavedPrompts:
             await self._forget()
 
     async def _read(self, model: str, messages: Sequence[Mapping[str, str]]) -> None:
-        """Let the server read a prompt, save what it then knows, and go on from there."""
+        """Let the server read a prompt, save the resulting state, and continue from it."""
         body = {"model": model, "messages": messages, "max_tokens": 1, "temperature": 0}
         await self._post(self._url, body)
         key = _digest(messages)
         name = f"{key.hex()}.bin"
         if len(self._files) >= _MOST_FILES:
-            name = self._files.pop(next(iter(self._files)))  # written over
+            name = self._files.pop(next(iter(self._files)))  # overwritten
         await self._post(f"{self._slot}?action=save", {"filename": name})
         self._files[key] = name
 
     async def _restore(self, messages: Sequence[Mapping[str, str]]) -> bool:
-        """Restore the state that this prompt was saved in; False if it was not."""
+        """Restore the saved state of this prompt; return False if there is none."""
         key = _digest(messages)
         name = self._files.pop(key, None)
         if name is None:
@@ -110,7 +110,7 @@ class SavedPrompts:
         try:
             await self._empty()
         except httpx2.HTTPError:
-            return  # the server is gone: the question itself will say so
+            return  # the server is gone: the question itself will fail
 
     async def _post(self, url: str, body: Mapping[str, object]) -> None:
         reply = await self._http.post(

@@ -25,7 +25,7 @@ from pairmill.llm.providers.endpoint import RenewedKey, secrets_of
 from pairmill.llm.providers.network import make_client
 from pairmill.llm.providers.provider import Mode, ProviderReply
 from pairmill.llm.providers.replies import body_limit, decode, limit_headers
-from pairmill.llm.providers.wire import Encoder, send
+from pairmill.llm.providers.requests import RequestEncoder, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SdkProvider"]
 
-_CONNECT_S = 30.0  # at a thousand calls in flight, 5 s run out on a busy event loop by themselves
+_CONNECT_S = 30.0  # with a thousand calls in flight, a busy event loop alone exceeds 5 s
 _KEEP_ALIVE_S = 60.0
 _SPARE_CONNECTIONS = 16  # for connections that are closing while new ones open
 _OF_THE_SDK = ("Authorization", "Bearer ")
@@ -64,7 +64,7 @@ class SdkProvider:
         concurrency: int,
         timeout_s: float = 120.0,
         connect_timeout_s: float = _CONNECT_S,
-        encoder: Encoder | None = None,
+        encoder: RequestEncoder | None = None,
     ) -> None:
         from openai import AsyncOpenAI, Omit  # noqa: PLC0415 (0.5 s; not every command asks a model)
 
@@ -74,7 +74,7 @@ class SdkProvider:
                 logger.setLevel(logging.WARNING)
         self._clock = clock
         self._endpoint = endpoint
-        self._encoder = encoder or Encoder(endpoint.profile, endpoint.options)
+        self._encoder = encoder or RequestEncoder(endpoint.profile, endpoint.options)
         self._keys = RenewedKey(endpoint.profile.key, clock) if endpoint.profile.key else None
         self._deadline_s = timeout_s + connect_timeout_s
         self._secrets = secrets_of(endpoint)
@@ -130,7 +130,7 @@ class SdkProvider:
         return True
 
     async def _ask(self, content: bytes) -> ProviderReply:
-        from openai import OpenAIError  # noqa: PLC0415 (loaded long since)
+        from openai import OpenAIError  # noqa: PLC0415 (already loaded)
 
         try:
             with anyio.fail_after(self._deadline_s):
@@ -163,7 +163,7 @@ class SdkProvider:
         return ProviderReply(completion, headers)
 
     async def _refuse_failure(self, response: httpx2.Response) -> None:
-        """Read and name a failure before the SDK builds its own, unbounded error."""
+        """Read and name a failure before the SDK builds its own error, whose size is unbounded."""
         if response.is_success:
             return
         body = b""
@@ -177,7 +177,7 @@ class SdkProvider:
 
 
 async def _read(response: httpx2.Response) -> bytes:
-    """Read a body; of a failure's only the beginning."""
+    """Read a body; only the beginning if the call failed."""
     parts: list[bytes] = []
     size, limit = 0, body_limit(response.status_code)
     async for part in response.aiter_raw():

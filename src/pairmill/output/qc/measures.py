@@ -44,8 +44,8 @@ from pairmill.quality.thresholds import DEFAULT, Thresholds
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pairmill.output.qc.passage_search import Library
-    from pairmill.output.qc.shapes import PairRow
+    from pairmill.output.qc.passage_search import PassageIndex
+    from pairmill.output.qc.record_formats import PairRow
     from pairmill.quality.duplicates import Embed
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
     from pairmill.quality.text import Prepared
@@ -80,7 +80,7 @@ def choose_profile(rows: Sequence[PairRow], *, has_documents: bool) -> Profile:
 def measure(
     rows: Sequence[PairRow],
     *,
-    library: Library | None = None,
+    passages: PassageIndex | None = None,
     terms: PromptTerms = PromptTerms(),  # noqa: B008 (frozen and empty)
     detect: Callable[[str], str | None] | None = None,
     embed: Embed | None = None,
@@ -93,7 +93,7 @@ def measure(
 
     Args:
         rows: At least one pair.
-        library: The documents that the pairs were made from.
+        passages: The documents that the pairs were made from.
         terms: Phrases of the examples in the prompt that made them.
         detect: A trained language detector, instead of scripts and function words.
         embed: Embeddings, to find instructions with a similar meaning.
@@ -102,13 +102,13 @@ def measure(
         profile: None: decided by `choose_profile`.
         progress: Called periodically with the number of rows done.
     """
-    kind = profile or choose_profile(rows, has_documents=library is not None)
-    inspector = _Inspector(rows, library, terms, detect, limits, kind, random.Random(seed))  # noqa: S311 (a sample, no secret)
+    kind = profile or choose_profile(rows, has_documents=passages is not None)
+    inspector = _Inspector(rows, passages, terms, detect, limits, kind, random.Random(seed))  # noqa: S311 (a sample, no secret)
     figures = inspector.run(progress)
     wanted = [(number, row) for number, row in enumerate(rows, 1) if row.is_wanted]
     count_repeats(wanted or list(enumerate(rows, 1)), embed, figures, kind)
     find_leaks(rows, figures)
-    describe_variety(rows, figures, seed, inspector.usual, kind, library)
+    describe_variety(rows, figures, seed, inspector.usual, kind, passages)
     return figures
 
 
@@ -118,7 +118,7 @@ class _Inspector:
     def __init__(
         self,
         rows: Sequence[PairRow],
-        library: Library | None,
+        passages: PassageIndex | None,
         terms: PromptTerms,
         detect: Callable[[str], str | None] | None,
         limits: Thresholds,
@@ -126,7 +126,7 @@ class _Inspector:
         rng: random.Random,
     ) -> None:
         self._rows = rows
-        self._library = library
+        self._passages = passages
         self._terms = terms
         self._detect = detect
         self._limits = limits
@@ -171,8 +171,8 @@ class _Inspector:
         if asked:
             self._add("instruction_words", count_words(pair.instruction))
         self._add("answer_words", count_words(pair.answer))
-        if self._library is not None:
-            self._look_at_documents(row, pair, earlier, self._library)
+        if self._passages is not None:
+            self._look_at_documents(row, pair, earlier, self._passages)
             return
         language = self._language_of(pair)
         chunk = self._empty if language == self.usual else replace(self._empty, language=language)
@@ -188,10 +188,10 @@ class _Inspector:
             self._hold_against(row, pair, passage)
 
     def _look_at_documents(
-        self, row: PairRow, pair: PreparedPair, earlier: str, library: Library
+        self, row: PairRow, pair: PreparedPair, earlier: str, passages: PassageIndex
     ) -> None:
-        best, rival = library.find(pair, row.document)
-        chunk = library.window(best)
+        best, rival = passages.find(pair, row.document)
+        chunk = passages.window(best)
         if chunk.language is None:
             chunk = replace(chunk, language=self.usual)
         case = Case(pair, chunk, (), self._limits, self._terms, score(pair, chunk))
@@ -200,7 +200,7 @@ class _Inspector:
         else:
             is_foreign = self._look_at_pair(row, case)
         if not is_foreign:
-            other = library.window(rival) if rival is not None else None
+            other = passages.window(rival) if rival is not None else None
             self._ground(case, other, copies=not row.is_found)
 
     def _look_at_pair(self, row: PairRow, case: Case) -> bool:
@@ -376,7 +376,7 @@ class _Inspector:
         if "support" not in figures.values and "weakly_supported" in figures.unchecked:
             figures.unchecked["support"] = figures.unchecked["weakly_supported"]
         held = len(self._checked["ungrounded"])
-        if held and self._library is None:
+        if held and self._passages is None:
             figures.notes["ungrounded"] = f"of {held:,} with a text of their own"
 
 

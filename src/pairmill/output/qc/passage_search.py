@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pairmill.quality.grounding import PreparedPair
     from pairmill.records import Document
 
-__all__ = ["Library"]
+__all__ = ["PassageIndex"]
 
 _WINDOW_CHARS = 2800
 _STRIDE_CHARS = 1400
@@ -39,7 +39,7 @@ _SENTENCE_END = re.compile(r"(?<=[.?!\u3002\uff1f\uff01])\s*|\n+")
 _KEPT = 2048  # prepared windows, about 60 kB each
 
 
-class Library:
+class PassageIndex:
     """Windows of all documents, indexed by content stems. Holds the texts, not the documents."""
 
     def __init__(self, documents: Iterable[Document]) -> None:

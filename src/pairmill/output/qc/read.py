@@ -19,7 +19,14 @@ from pairmill.chunking.reader import read_documents
 from pairmill.config import load
 from pairmill.errors import ConfigError, InputError
 from pairmill.output.marks.overlay import Marks, RecordMarks, is_run_folder
-from pairmill.output.qc.shapes import SPLITS, Fields, PairRow, read_record, to_pair, unread_fields
+from pairmill.output.qc.record_formats import (
+    SPLITS,
+    Fields,
+    PairRow,
+    read_record,
+    to_pair,
+    unread_fields,
+)
 from pairmill.output.rows import Place, Record
 from pairmill.output.show import Reservoir
 from pairmill.output.source_texts import find_inputs

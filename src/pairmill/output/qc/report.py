@@ -17,12 +17,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pairmill.display import sanitize
 from pairmill.errors import UsageError
 from pairmill.output.qc.limits import BY_NATURE, LIMITS
 from pairmill.output.qc.measures import choose_profile, measure
-from pairmill.output.qc.passage_search import Library
+from pairmill.output.qc.passage_search import PassageIndex
 from pairmill.output.qc.variety import Profile
-from pairmill.plain import plain
 from pairmill.quality.filters import prompt_terms
 from pairmill.quality.trust import STATUS_STYLES, Status
 from pairmill.store.verdict import RunVerdict
@@ -89,7 +89,7 @@ class Metric:
         if self.status in {Status.OK, Status.INFO}:
             return ""
         hint = self.limit.hint
-        found = f": {plain(self.hits[0].detail, 100)}" if self.hits else ""
+        found = f": {sanitize(self.hits[0].detail, 100)}" if self.hits else ""
         return f"{hint} (for one{found})" if found else hint
 
 
@@ -161,18 +161,18 @@ def check(
     Raises:
         InputError: The documents hold no text.
     """
-    library = Library(documents) if documents is not None else None
-    kind = profile or choose_profile(pairs.rows, has_documents=library is not None)
+    passages = PassageIndex(documents) if documents is not None else None
+    kind = profile or choose_profile(pairs.rows, has_documents=passages is not None)
     figures = measure(
         pairs.rows,
-        library=library,
+        passages=passages,
         terms=prompt_terms(examples),
         detect=detect,
         embed=embed,
         profile=kind,
         progress=progress,
     )
-    is_from_texts = library is not None if profile is None else kind is Profile.GROUNDED
+    is_from_texts = passages is not None if profile is None else kind is Profile.GROUNDED
     metrics = []
     for key, limit in LIMITS.items():
         if key not in figures.values:
@@ -296,14 +296,14 @@ def render(report: Report) -> str:
     lines = [f"{report.pairs} pairs, {report.unreadable} unreadable records: {report.status}"]
     lines += [verdict_line(report), ""]
     for metric in report.by_severity:
-        note = f" ({plain(metric.note)})" if metric.note else ""
+        note = f" ({sanitize(metric.note)})" if metric.note else ""
         lines.append(f"  {metric.status:<5}{shown(metric):>8}  {metric.limit.label}{note}")
         if metric.advice:
             rows = f"; rows {', '.join(map(str, metric.rows))}" if metric.rows else ""
             lines.append(f"{'':17}{metric.advice}{rows}")
     if report.skipped:
         lines += ["", *(f"  not checked: {line}" for line in report.skipped)]
-    lines += [f"  {plain(note, 400)}" for note in report.notes]
+    lines += [f"  {sanitize(note, 400)}" for note in report.notes]
     return "\n".join(lines)
 
 
@@ -370,17 +370,17 @@ def print_report(report: Report, *, as_json: bool, console: Console | None = Non
     for line in report.skipped:
         out.print(Text(f"not checked: {_with_labels(line)}", style="dim"))
     for note in report.notes:
-        out.print(Text(f"note: {plain(note, 400)}", style="dim"))
+        out.print(Text(f"note: {sanitize(note, 400)}", style="dim"))
 
 
 def _with_labels(line: str) -> str:
     keys, _, reason = line.partition(": ")
-    names = ", ".join(key if key in LIMITS else plain(key) for key in keys.split(", "))
-    return f"{names}: {plain(reason, 400)}"
+    names = ", ".join(key if key in LIMITS else sanitize(key) for key in keys.split(", "))
+    return f"{names}: {sanitize(reason, 400)}"
 
 
 def _label(metric: Metric) -> str:
-    return f"{metric.limit.label} ({plain(metric.note)})" if metric.note else metric.limit.label
+    return f"{metric.limit.label} ({sanitize(metric.note)})" if metric.note else metric.limit.label
 
 
 def _advice(metric: Metric) -> str:
@@ -389,5 +389,5 @@ def _advice(metric: Metric) -> str:
     places = [str(place.line) for place in metric.places if place.line]
     where = ", ".join(places or map(str, metric.rows))
     files = {place.file for place in metric.places if place.file}
-    name = f" of {plain(next(iter(files)).rpartition('/')[2])}" if len(files) == 1 else ""
+    name = f" of {sanitize(next(iter(files)).rpartition('/')[2])}" if len(files) == 1 else ""
     return f"{metric.advice}; lines {where}{name}" if where else metric.advice

@@ -20,8 +20,8 @@ from pairmill.quality.word_lists import ENGLISH, FUNCTION_WORDS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pairmill.output.qc.passage_search import Library
-    from pairmill.output.qc.shapes import PairRow
+    from pairmill.output.qc.passage_search import PassageIndex
+    from pairmill.output.qc.record_formats import PairRow
     from pairmill.quality.duplicates import Embed
 
 __all__ = [
@@ -258,7 +258,7 @@ def describe_variety(
     seed: int,
     language: str | None,
     profile: Profile,
-    library: Library | None = None,
+    passages: PassageIndex | None = None,
 ) -> None:
     """Put the figures on first words, phrases and variety beside the others.
 
@@ -279,11 +279,11 @@ def describe_variety(
     figures.variety = [own]
     figures.values["distinct_2"] = own.distinct_2
     figures.values["compression_ratio"] = own.compression
-    if library is None:
+    if passages is None:
         return
     taken: list[tuple[str, ...]] = []
     left = own.words
-    for sentence in library.sentences(rng):
+    for sentence in passages.sentences(rng):
         tokens = words(sentence)[:left]
         taken.append(tokens)
         left -= len(tokens)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pairmill.config import Settings
 from pairmill.errors import InputError, PairmillError
 from pairmill.llm.prices import PICO
 from pairmill.output.authorship import keep_voice
@@ -26,13 +25,15 @@ from pairmill.output.source_texts import find_chunks, has_code
 from pairmill.quality.trust import parse_figures
 from pairmill.recipes.make import make_recipe
 from pairmill.store.folder import read_folder
-from pairmill.store.rows import read_fields
+from pairmill.store.row_encoding import read_fields
+from pairmill.store.side_files import read_last_settings
 from pairmill.store.timeline import read_timeline
 from pairmill.store.verdict import keep_verdict, read_verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pairmill.config import Settings
     from pairmill.output.marks.overlay import Marks
     from pairmill.output.qc.report import Report
     from pairmill.output.report.pairs import Finding
@@ -177,10 +178,7 @@ def _manifest_facts(folder: RunFolder) -> dict[str, Any]:
 
 
 def _settings(folder: RunFolder) -> Settings | None:
-    try:
-        return Settings.model_validate_json(folder.resolved.read_bytes())
-    except (OSError, ValueError):
-        return None
+    return read_last_settings(folder)
 
 
 def _recipe(settings: Settings | None, folder: RunFolder) -> Recipe | None:

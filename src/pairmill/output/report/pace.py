@@ -6,10 +6,10 @@ import math
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from pairmill.display import format_duration
 from pairmill.llm.prices import PICO
 from pairmill.output.markup import Child, Markup, tag
 from pairmill.output.report.layout import section, table
-from pairmill.plain import duration
 from pairmill.store.timeline import stage_name
 
 if TYPE_CHECKING:
@@ -184,12 +184,12 @@ def _told(starts: Sequence[StartPace], of: int) -> str:
         count = f"the last {len(starts)} of {of} starts, the first of these"
     average, middle, top = pairs * 60 / seconds, rates[len(rates) // 2], rates[-1]
     parts = [
-        f"{count} at {first} UTC, {duration(seconds)} of asking in all",
+        f"{count} at {first} UTC, {format_duration(seconds)} of asking in all",
         f"{average:,.0f} pairs a minute on average, {middle:,.0f} as a rule, at most {top:,.0f}",
         f"{refused:,} calls refused for the rate, {failed:,} failed otherwise",
     ]
     if paused >= 1:
-        parts.append(f"{duration(paused)} of waiting")
+        parts.append(f"{format_duration(paused)} of waiting")
     cuts = sum(len(_cuts(start)) for start in starts)
     if cuts:
         parts.append(f"{cuts} {'cut' if cuts == 1 else 'cuts'} of what may be in flight")
@@ -274,7 +274,7 @@ def _marks(axis: _Axis, floor: int, *, with_gate: bool) -> list[Markup]:
             gap = f"{left - _GAP / 2:.1f}"
             parts.append(tag("line", x1=gap, x2=gap, y1=_TOP - 6, y2=floor, class_="restart"))
         if right - left > 60:  # noqa: PLR2004 (room for its words)
-            took = duration(len(start.pairs) * start.step_s)
+            took = format_duration(len(start.pairs) * start.step_s)
             parts.append(tag("text", took, x=f"{right:.1f}", y=_HEIGHT - 5, text_anchor="end"))
         for point, share in enumerate(start.paused):
             if share > 0:

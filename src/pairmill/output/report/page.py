@@ -24,8 +24,8 @@ from pairmill.output.markup import Markup, page_text, tag
 from pairmill.output.qc.report import shown, verdict_line
 from pairmill.output.report import sections as parts
 from pairmill.output.report.layout import anchor, curves, section, table
-from pairmill.output.report.measures import Names, measure
 from pairmill.output.report.pace import pace, stages
+from pairmill.output.report.row_counts import NameCounts, measure
 from pairmill.output.report.sections import concentration, ratings, sequence_lengths
 from pairmill.output.rows import complete_lines, parse, published_shards
 from pairmill.quality.thresholds import DEFAULT
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pairmill.output.facts import RunFacts
     from pairmill.output.marks.overlay import Marks
     from pairmill.output.qc.report import Report
-    from pairmill.output.report.measures import Measures
+    from pairmill.output.report.row_counts import Measures
     from pairmill.output.rows import Row
     from pairmill.quality.trust import Check
 
@@ -99,7 +99,7 @@ def write_report(folder: Path, facts: RunFacts, judged: Judged = Judged()) -> Pa
     """
     measures = measure(wanted_rows(folder, judged.marks))
     if facts.counts is None and not facts.rejections:
-        reasons = Names()
+        reasons = NameCounts()
         for row in _rows(folder, "rejected"):
             reasons.add(str(row.get("reason"))[:80])
         facts = replace(facts, rejections=reasons.counts)

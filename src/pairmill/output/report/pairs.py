@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pairmill.output.marks.overlay import Mark, Marks
+    from pairmill.output.qc.record_formats import PairRow
     from pairmill.output.qc.report import Report
-    from pairmill.output.qc.shapes import PairRow
     from pairmill.output.rows import Row
     from pairmill.records import Chunk
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pairmill.output.markup import Child, Markup, tag
 from pairmill.output.origins import UNKNOWN, warnings
 from pairmill.output.report.layout import Bar, bars, bins_of, histogram, section, table
-from pairmill.output.report.measures import percentile
+from pairmill.output.report.row_counts import percentile
 from pairmill.store.counts import chunk_sums, pair_sums
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pairmill.output.export_summary import ExportRecord
     from pairmill.output.facts import RunFacts
     from pairmill.output.qc.variety import Variety
-    from pairmill.output.report.measures import Distinct, Measures, Names
+    from pairmill.output.report.row_counts import DistinctCounter, Measures, NameCounts
     from pairmill.store.counts import RunCounts
 
 __all__ = [
@@ -288,7 +288,7 @@ def _tile(label: str, figure: str, more: str) -> Markup:
     return tag("div", tag("dt", label), inside, class_="tile")
 
 
-def _distinct(counted: Distinct) -> str:
+def _distinct(counted: DistinctCounter) -> str:
     return f"{counted.count():,}" if counted.is_exact else f"about {counted.count():,}"
 
 
@@ -329,7 +329,7 @@ def _length_panel(title: str, counted: Counter[int]) -> Markup:
     return tag("div", tag("h3", title), chart, tag("p", middle, class_="note"), class_="panel")
 
 
-def _names_panel(title: str, names: Names, rows: int) -> Markup:
+def _names_panel(title: str, names: NameCounts, rows: int) -> Markup:
     return tag("div", bars(title, names.top(_TOP), share_of=rows), class_="panel")
 
 

@@ -18,7 +18,7 @@ from pairmill.hosts import is_known
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["TOKEN_HEADER", "Door", "Guard"]
+__all__ = ["TOKEN_HEADER", "AccessRules", "Guard"]
 
 TOKEN_HEADER = "X-Pairmill-Token"  # noqa: S105 (a name)
 _STRANGER = (
@@ -37,7 +37,7 @@ _READS = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class AccessRules:
     """Rules for accepting requests.
 
     Attributes:
@@ -76,9 +76,9 @@ class Door:
 class Guard:
     """ASGI middleware: refuses what the rules do not accept, and adds headers to every answer."""
 
-    def __init__(self, app: ASGIApp, door: Door, policy: str) -> None:
+    def __init__(self, app: ASGIApp, access: AccessRules, policy: str) -> None:
         self._app = app
-        self._door = door
+        self._access = access
         self._headers = {
             **_HEADERS,
             "Content-Security-Policy": f"{policy}; frame-ancestors 'none'",
@@ -103,16 +103,16 @@ class Guard:
     def _refusal(self, scope: Scope) -> PlainTextResponse | JSONResponse | None:
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self._door.takes_host(hosts[0]):
+        if len(hosts) != 1 or not self._access.takes_host(hosts[0]):
             return PlainTextResponse("This name is not one of this server.\n", 421)
         origin = headers.get("origin")
-        if origin is not None and not self._door.takes_origin(origin, hosts[0]):
+        if origin is not None and not self._access.takes_origin(origin, hosts[0]):
             return PlainTextResponse("Only the page of this server may ask.\n", 403)
         if scope["path"] == "/favicon.ico":
             return None
         if scope["path"] == "/":
             given = QueryParams(scope["query_string"]).getlist("token")
-            is_known = len(given) == 1 and self._door.takes_token(given[0])
+            is_known = len(given) == 1 and self._access.takes_token(given[0])
             return None if is_known else PlainTextResponse(f"{_STRANGER}\n", 403)
         return self._refusal_of_question(scope["method"], headers)
 
@@ -120,7 +120,7 @@ class Guard:
         # A browser says where a question comes from; what other pages ask has no business here.
         if headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
             return JSONResponse({"error": "only the page of this server may ask"}, 403)
-        if not self._door.takes_token(headers.get(TOKEN_HEADER)):
+        if not self._access.takes_token(headers.get(TOKEN_HEADER)):
             return JSONResponse({"error": _STRANGER}, 403)
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if method not in _READS and kind != "application/json":

@@ -24,7 +24,7 @@ from pairmill.errors import PairmillError
 from pairmill.output.marks.overlay import Marks, RecordMarks, reject_key
 from pairmill.output.marks.rescue import row_of_reject
 from pairmill.output.qc.read import data_files, records_of
-from pairmill.output.qc.shapes import Fields, PairRow, read_record
+from pairmill.output.qc.record_formats import Fields, PairRow, read_record
 from pairmill.output.report.pairs import badness_of, rows_words
 from pairmill.output.rows import Place, mean_score, open_shards, published_shards, turns_of
 from pairmill.output.source_texts import find_inputs

@@ -13,8 +13,8 @@ from pairmill.errors import PairmillError
 from pairmill.output.marks.overlay import read_marks
 from pairmill.output.qc.read import data_files, pairs_in
 from pairmill.output.report.folder import measure_quality, read_facts
-from pairmill.output.report.measures import measure
 from pairmill.output.report.page import Judged, dataset_parts, run_parts, wanted_rows
+from pairmill.output.report.row_counts import measure
 from pairmill.output.rows import published_shards
 from pairmill.output.view.indexer import JUDGED
 from pairmill.store.folder import read_folder

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pairmill.output.view.index import Index
     from pairmill.records import Chunk
 
-__all__ = ["Desk", "check_edit", "editable_texts", "parse_edits"]
+__all__ = ["MarkEditor", "check_edit", "editable_texts", "parse_edits"]
 
 LONGEST_TEXT = 200_000
 """Characters of a text that can be edited in the page."""
@@ -33,7 +33,7 @@ _NO_TEXTS = frozenset({"role", "from", "id", "type", "name", "speaker", "author"
 _DEPTH = 6
 
 
-class Desk:
+class MarkEditor:
     """The marks of one dataset: reads those of others, adds new ones.
 
     Attributes:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from msgspec import Struct
 
+from pairmill.display import sanitize
 from pairmill.errors import FolderError, InputError
 from pairmill.output.marks.overlay import is_run_folder
-from pairmill.plain import plain
 
 if TYPE_CHECKING:
     from pairmill.output.view.index import Found
@@ -66,7 +66,7 @@ def check_name(path: Path) -> None:
     try:
         str(path).encode()
     except UnicodeEncodeError:
-        raise InputError(f"{plain(path)}: its name is not valid UTF-8; rename it") from None
+        raise InputError(f"{sanitize(path)}: its name is not valid UTF-8; rename it") from None
 
 
 def is_lines(file: Path) -> bool:

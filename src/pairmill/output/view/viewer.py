@@ -16,12 +16,12 @@ from pairmill.output.facts import cost_usd
 from pairmill.output.marks.log import marks_beside, new_action
 from pairmill.output.marks.overlay import Mark, edited_record, reject_key
 from pairmill.output.marks.rescue import row_of_reject
-from pairmill.output.qc.shapes import Fields, read_record
+from pairmill.output.qc.record_formats import Fields, read_record
 from pairmill.output.report.pairs import foreign_item, pair_item, reject_item
 from pairmill.output.rows import Place
 from pairmill.output.view.indexer import JUDGED
 from pairmill.output.view.judging import JUDGE_NOW
-from pairmill.output.view.marking import Desk, check_edit, editable_texts, parse_edits
+from pairmill.output.view.marking import MarkEditor, check_edit, editable_texts, parse_edits
 from pairmill.output.view.place import GoneError, read_value
 from pairmill.records import Chunk
 from pairmill.store.counts import count_run, describe
@@ -56,7 +56,7 @@ class Viewer:
         self._index = index
         self._path = Path(job.path)
         self._scratch = Path(job.scratch)
-        self._desk = Desk(marks_beside(self._path, is_run=job.is_run), index)
+        self._editor = MarkEditor(marks_beside(self._path, is_run=job.is_run), index)
         self._live_lines: list[tuple[str, str]] = []
         self._live_until = 0.0
         self._overview: tuple[int, dict[str, Any]] = (0, {})
@@ -67,7 +67,7 @@ class Viewer:
         progress = self._index.progress()
         problem = self._why_ended() or progress.get("problem", "")
         try:
-            self._desk.refresh()
+            self._editor.refresh()
         except PairmillError as error:
             problem = problem or str(error)
         overview = self._judged()
@@ -75,10 +75,10 @@ class Viewer:
             "progress": progress,
             "problem": problem,
             "newest": self._index.last_number(),
-            "marks": self._desk.marks.counts(),
-            "marks_version": self._desk.version,
-            "notices": self._desk.marks.notices(),
-            "last": self._desk.last(),
+            "marks": self._editor.marks.counts(),
+            "marks_version": self._editor.version,
+            "notices": self._editor.marks.notices(),
+            "last": self._editor.last(),
             "live": self._live(),
             "overview": self._overview[0],
             "verdict_note": overview.get("note", ""),
@@ -102,7 +102,7 @@ class Viewer:
     def page(self, wanted: Filter, sort: str, offset: int, limit: int) -> dict[str, Any]:
         """Some of the pairs that pass, and how many do."""
         with suppress(PairmillError):  # told by the state
-            self._desk.refresh()
+            self._editor.refresh()
         total, found = self._index.page(wanted, sort, offset, limit)
         decidable = total
         if wanted.state in {"", "rejected"} and total:
@@ -175,7 +175,7 @@ class Viewer:
         keys = [place.key for place in found]
         figures = self._measured(found[0]) if action == "accept" and len(found) == 1 else {}
         given = {"note": note, "where": where} | figures
-        self._desk.add(new_action(cast("Decision", action), keys, **given))
+        self._editor.add(new_action(cast("Decision", action), keys, **given))
         return {"pairs": [self._item(place) for place in found]} | self._after(len(keys))
 
     def decide_all(self, action: str, wanted: Filter, expected: int) -> dict[str, Any]:
@@ -189,14 +189,14 @@ class Viewer:
         _check(action, "")
         if action == "note":
             raise InputError("a note is about one pair")
-        self._desk.refresh()
+        self._editor.refresh()
         if self._index.count(wanted) != expected:
             raise StaleError("the pairs found have changed; look at them again")
         keys = list(dict.fromkeys(self._index.keys(wanted)))
         if not keys:
             raise InputError("none of these can be marked")
         where = wanted.describe() or "all"
-        self._desk.add(new_action(cast("Decision", action), keys, where=where))
+        self._editor.add(new_action(cast("Decision", action), keys, where=where))
         return self._after(len(keys))
 
     def edit(self, number: int, given: object) -> dict[str, Any]:
@@ -218,7 +218,7 @@ class Viewer:
             changed = edited_record(value, edits)
             checked = check_edit(changed, self._chunk(found.chunk_id), self._settings)
         action = new_action("edit", [found.key], edits=edits, **checked)
-        self._desk.add(action)
+        self._editor.add(action)
         is_checked = bool(checked) or not edits
         return {"pairs": [self._item(found)], "is_checked": is_checked} | self._after(1)
 
@@ -229,15 +229,15 @@ class Viewer:
             InputError: It does not hold.
             PairmillError: The file of marks cannot be written.
         """
-        self._desk.undo(action)
+        self._editor.undo(action)
         return self._after(0)
 
     def _after(self, count: int) -> dict[str, Any]:
         return {
             "count": count,
-            "last": self._desk.last(),
-            "marks": self._desk.marks.counts(),
-            "marks_version": self._desk.version,
+            "last": self._editor.last(),
+            "marks": self._editor.marks.counts(),
+            "marks_version": self._editor.version,
         }
 
     def _find(self, number: int) -> Found:
@@ -247,7 +247,7 @@ class Viewer:
         return found[0]
 
     def _mark(self, found: Found) -> Mark:
-        return self._desk.marks.of(found.key)
+        return self._editor.marks.of(found.key)
 
     def _value(self, found: Found) -> Any:
         value, data = read_value(found)
@@ -297,11 +297,11 @@ class Viewer:
     def _shown(self, found: Found, value: Any, mark: Mark) -> dict[str, Any]:
         findings = self._index.findings(found.number)
         if found.is_reject:
-            row = row_of_reject(value, found.key, self._desk.marks)
+            row = row_of_reject(value, found.key, self._editor.marks)
             item = reject_item(value, found.number, self._chunk(found.chunk_id), mark, row)
             return item | {"has_story": True}
         if self._job.is_run:
-            kept: Row = self._desk.marks.revise(value)
+            kept: Row = self._editor.marks.revise(value)
             chunk, language = self._chunk(found.chunk_id), found.language or ""
             item = pair_item(kept, found.number, findings, chunk, mark, language=language)
         else:

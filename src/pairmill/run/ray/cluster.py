@@ -7,9 +7,9 @@ import os
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from pairmill.display import sanitize
 from pairmill.errors import ConfigError, StoppedError
-from pairmill.plain import plain
-from pairmill.run.ray.part import Board, PartEnd, PartNews, PartTask, work_on_part
+from pairmill.run.ray.part import PartEnd, PartNews, PartTask, ProgressBoard, work_on_part
 from pairmill.share.objects import NAMESPACE, RAY_SCHEME, ServedPlace, SharedActor
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Cluster:
         self._tasks: dict[int, Any] = {}
         if self._owns:
             self._join(address)
-        self._board = self._start(Board)
+        self._board = self._start(ProgressBoard)
         self._share: Any = None
 
     def close(self) -> None:
@@ -165,7 +165,7 @@ def _import() -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    return plain(str(error).strip().partition("\n")[0], _LONGEST) or type(error).__name__
+    return sanitize(str(error).strip().partition("\n")[0], _LONGEST) or type(error).__name__
 
 
 def _cause(error: Exception) -> str:

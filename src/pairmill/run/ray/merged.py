@@ -17,7 +17,6 @@ import orjson
 from msgspec import Struct
 
 from pairmill import __version__
-from pairmill.config import Settings
 from pairmill.errors import ConfigError, FolderError, PairmillError, StorageError
 from pairmill.objects.port import probe
 from pairmill.objects.url import open_store
@@ -32,6 +31,7 @@ from pairmill.run.merge import Merged, merge
 from pairmill.store.chain import LedgerChain, read_manifest
 from pairmill.store.files import atomic_write, refusal
 from pairmill.store.folder import RunFolder, lock_folder
+from pairmill.store.side_files import read_last_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +119,9 @@ def _digest(*folders: Path) -> str:
 
 def _account(output: Path) -> Merged:
     with lock_folder(output, version=__version__) as folder, folder.read_ledger() as lookup:
-        settings = Settings.model_validate_json(folder.resolved.read_bytes())
+        settings = read_last_settings(folder)
+        if settings is None:
+            raise FolderError(f"{folder.resolved}: missing or damaged; run the same command again")
         ending = Ending(folder, lookup, make_recipe(settings, folder.state / "recipe"), settings)
         return Merged(ending.account(), [])
 

@@ -15,10 +15,10 @@ import anyio
 from anyio.to_thread import run_sync
 
 from pairmill import __version__
+from pairmill.display import sanitize
 from pairmill.errors import EXIT_CONFIG, EXIT_FAILED, LockedError, PairmillError, first_error
 from pairmill.events import Bus, Notice, PartsCounted, RunOpened
 from pairmill.objects.url import WORK_NAME, default_work_dir
-from pairmill.plain import plain
 from pairmill.replica.ownership import ReplicaHeldError
 from pairmill.service.tally import RunTally
 
@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 
     from pairmill.config import Settings
 
-__all__ = ["SEEN", "Board", "PartEnd", "PartNews", "PartTask", "PartsProgress", "work_on_part"]
+__all__ = [
+    "SEEN",
+    "PartEnd",
+    "PartNews",
+    "PartTask",
+    "PartsProgress",
+    "ProgressBoard",
+    "work_on_part",
+]
 
 _PICO = 10**12
 _MOST_NOTICES = 1_000
@@ -60,7 +68,7 @@ class PartNews:
     notices: tuple[str, ...] = ()
 
 
-class Board:
+class ProgressBoard:
     """Takes news of parts, and passes a stop on to them (as an actor).
 
     It can be lost at any time: parts tell all their counts each time, and whoever reads them says
@@ -231,7 +239,7 @@ def work_on_part(task: PartTask, board: Any) -> PartEnd:
 
     Args:
         task: What to do.
-        board: Handle of the actor `pairmill.run.ray.part.Board`.
+        board: Handle of the actor `pairmill.run.ray.part.ProgressBoard`.
     """
     try:
         return _work(task, board)
@@ -254,11 +262,11 @@ def _work(task: PartTask, board: Any) -> PartEnd:
     os.environ.update(task.environment)
     from pairmill.run.tuning import (  # noqa: PLC0415
         check_open_files,
+        keep_heap_compact,
         loop_options,
-        share_one_heap,
     )
 
-    share_one_heap()
+    keep_heap_compact()
     check_open_files()
     return anyio.run(partial(_run, task, board), backend_options=loop_options())
 
@@ -269,7 +277,7 @@ def _fault(task: PartTask, error: Exception) -> str:
         error = error.exceptions[0]
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return plain(f"part {task.index} failed: {type(error).__name__}: {error}{where}", _LONGEST)
+    return sanitize(f"part {task.index} failed: {type(error).__name__}: {error}{where}", _LONGEST)
 
 
 def _unfit(task: PartTask) -> str:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pairmill.display import sanitize
 from pairmill.events import (
     CallAnswered,
     CallFailed,
@@ -16,7 +17,6 @@ from pairmill.events import (
     UnitsKnown,
     UnitsPlanned,
 )
-from pairmill.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +83,7 @@ class RunHealth:
         return Health(is_ok=False, reason="reading input, or looking for the model")
 
     def _wait(self, event: RunWaits) -> None:
-        self._waits_for = plain(event.reason, 200)
+        self._waits_for = sanitize(event.reason, 200)
 
     def _move(self, event: Event) -> None:
         self._moved_at = self._now()
@@ -96,4 +96,4 @@ def _why_waiting(pools: tuple[PoolView, ...]) -> str:
     if not pools or len(paused) < len(pools):
         return ""
     longest = max(paused, key=lambda pool: pool.gate.paused_s)
-    return f"{longest.name} pauses: {plain(longest.gate.cause, 200)}"
+    return f"{longest.name} pauses: {sanitize(longest.gate.cause, 200)}"

@@ -11,8 +11,8 @@ import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from pairmill.display import sanitize
 from pairmill.errors import FolderError
-from pairmill.plain import plain
 from pairmill.store.shards import read_last_rows
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def describe_run(view: RunView) -> dict[str, Any]:
     pools = []
     for pool in view.pools():
         gate = asdict(pool.gate)
-        gate["cause"] = plain(pool.gate.cause, 200)
+        gate["cause"] = sanitize(pool.gate.cause, 200)
         if math.isinf(pool.gate.paused_s):
             gate["paused_s"] = None
         used = None if pool.quota_used is None else round(pool.quota_used, 4)

@@ -27,6 +27,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
+from pairmill.display import sanitize
 from pairmill.events import (
     CallAnswered,
     CallCharged,
@@ -36,7 +37,6 @@ from pairmill.events import (
     UnitFinished,
 )
 from pairmill.llm.prices import PICO
-from pairmill.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -217,7 +217,7 @@ class Telemetry:
             if found.is_recording():
                 found.set_attributes(
                     {
-                        "gen_ai.response.model": plain(event.model, _LONGEST),
+                        "gen_ai.response.model": sanitize(event.model, _LONGEST),
                         "gen_ai.usage.input_tokens": event.usage.prompt_tokens,
                         "gen_ai.usage.output_tokens": event.usage.completion_tokens,
                     }
@@ -305,7 +305,7 @@ class Telemetry:
 
     def _bounded(self, name: str, value: str) -> str:
         known = self._models.setdefault(name, Counts())
-        value = plain(value, _LONGEST)
+        value = sanitize(value, _LONGEST)
         if value not in known and len(known) >= _MOST_VALUES:
             return _OTHER
         known[value] += 1
@@ -328,7 +328,7 @@ class _LibraryLog(logging.Handler):
         if self._is_told:
             return
         self._is_told = True
-        text = f"OpenTelemetry: {plain(record.getMessage(), _LONGEST)} (told once)"
+        text = f"OpenTelemetry: {sanitize(record.getMessage(), _LONGEST)} (told once)"
         with suppress(RuntimeError):  # the run has ended
             self._loop.call_soon_threadsafe(self._view.bus.emit, Notice(text))
 

@@ -8,8 +8,8 @@ from pairmill.sources.characters import strip_surrogates
 from pairmill.sources.encodings import declared_in_page, decode
 from pairmill.sources.notes import Article
 from pairmill.sources.pages.content import find_article
-from pairmill.sources.pages.facts import read_facts, stated_text
-from pairmill.sources.pages.markdown import render
+from pairmill.sources.pages.metadata import read_facts, stated_text
+from pairmill.sources.pages.to_markdown import render
 from pairmill.sources.pages.tree import parse_page
 
 __all__ = ["extract", "extract_fragment", "extract_text"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.unit.output.qc.public import SHAPES, Exchange, Fault, Shape
 
-from pairmill.output.qc.findings import clean, write_findings
+from pairmill.output.check_dataset import write_clean, write_findings
 from pairmill.output.qc.read import Fields, read_pairs
 from pairmill.output.qc.report import Report, check
 from pairmill.output.qc.variety import Profile
@@ -149,7 +149,7 @@ def test_what_should_go_is_left_out_and_the_rest_keeps_its_bytes(tmp_path: Path)
     file.write_bytes(b"\n".join([*lines[:10], b'{"torn', *lines[10:]]) + b"\n")
     pairs = read_pairs(file)
     out = tmp_path / "clean.jsonl"
-    kept, dropped = clean(file, out, check(pairs), pairs)
+    kept, dropped = write_clean(file, out, check(pairs), pairs)
     assert dropped >= 4
     left = out.read_bytes().splitlines()
     assert len(left) == kept == COUNT + 1 - dropped

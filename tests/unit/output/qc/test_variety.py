@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import random
 
-from pairmill.output.qc.passage_search import Library
-from pairmill.output.qc.shapes import PairRow
+from pairmill.output.qc.passage_search import PassageIndex
+from pairmill.output.qc.record_formats import PairRow
 from pairmill.output.qc.variety import Profile, QcMetrics, describe_variety
 from pairmill.output.rows import Place
 from pairmill.records import Document
@@ -14,9 +14,9 @@ def described(requests: list[str], texts: list[str]) -> QcMetrics:
         PairRow(instruction=asked, answer="So.", place=Place("a", at))
         for at, asked in enumerate(requests, 1)
     ]
-    library = Library([Document(str(at), text, "a") for at, text in enumerate(texts)])
+    passages = PassageIndex([Document(str(at), text, "a") for at, text in enumerate(texts)])
     figures = QcMetrics()
-    describe_variety(rows, figures, 0, "en", Profile.GROUNDED, library)
+    describe_variety(rows, figures, 0, "en", Profile.GROUNDED, passages)
     return figures
 
 

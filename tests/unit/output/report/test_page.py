@@ -10,9 +10,9 @@ from pairmill.output.markup import Markup, page_text, tag
 from pairmill.output.qc.report import Metric, Report
 from pairmill.output.qc.variety import Hit, Profile
 from pairmill.output.report.folder import report_on
-from pairmill.output.report.measures import measure
 from pairmill.output.report.page import Judged, render_report, write_report
 from pairmill.output.report.pairs import list_pairs
+from pairmill.output.report.row_counts import measure
 from pairmill.output.rows import Place
 from pairmill.quality.trust import Status
 from pairmill.records import Chunk, Usage

@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.unit.output.conftest import make_row
 
-from pairmill.output.report.measures import measure
+from pairmill.output.report.row_counts import measure
 from pairmill.output.report.sections import concentration, ratings, sequence_lengths
 
 

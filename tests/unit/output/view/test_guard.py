@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from pairmill.output.view.guard import Door
+from pairmill.output.view.guard import AccessRules
 
-DOOR = Door("secret", 8790, frozenset({"localhost", "127.0.0.1", "::1"}))
-FRONT = Door("secret", 9000, frozenset({"localhost"}), fronts=frozenset({"box.example:8443"}))
-OPEN = Door("secret", 80, frozenset({"box.example"}), any_address=True)
+DOOR = AccessRules("secret", 8790, frozenset({"localhost", "127.0.0.1", "::1"}))
+FRONT = AccessRules(
+    "secret", 9000, frozenset({"localhost"}), fronts=frozenset({"box.example:8443"})
+)
+OPEN = AccessRules("secret", 80, frozenset({"box.example"}), any_address=True)
 
 
 @pytest.mark.parametrize(
-    ("door", "host", "is_taken"),
+    ("access", "host", "is_taken"),
     [
         (FRONT, "box.example:8443", True),
         (FRONT, "box.example", False),
@@ -36,8 +38,8 @@ OPEN = Door("secret", 80, frozenset({"box.example"}), any_address=True)
         (OPEN, "other.example", False),
     ],
 )
-def test_hosts(door: Door, host: str, is_taken: bool) -> None:
-    assert door.takes_host(host) is is_taken
+def test_hosts(access: AccessRules, host: str, is_taken: bool) -> None:
+    assert access.takes_host(host) is is_taken
 
 
 @pytest.mark.parametrize("token", ["", "secre", "secret ", "secretx", "SECRET", "\u00e9", None])

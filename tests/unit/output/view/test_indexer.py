@@ -10,7 +10,7 @@ from pairmill.output.marks.log import MarksFile, new_action
 from pairmill.output.marks.overlay import RecordMarks, read_marks
 from pairmill.output.view.index import Filter, Index, spaced
 from pairmill.output.view.indexer import INDEX, JUDGED, Indexer
-from pairmill.output.view.marking import Desk, check_edit, editable_texts, parse_edits
+from pairmill.output.view.marking import MarkEditor, check_edit, editable_texts, parse_edits
 from pairmill.output.view.place import GoneError, read_value, view_job
 from pairmill.records import Chunk
 
@@ -186,7 +186,7 @@ def test_the_desk_sees_what_others_decide(
 ) -> None:
     folder = run_folder([row(at) for at in range(5)])
     _, index = indexed(folder, tmp_path / "scratch")
-    desk = Desk(folder / "marks.jsonl", index)
+    desk = MarkEditor(folder / "marks.jsonl", index)
     desk.add(new_action("accept", [row(1)["id"], row(2)["id"]]))
     MarksFile(folder / "marks.jsonl").append(new_action("reject", [row(2)["id"]]))
     desk.refresh()

@@ -121,6 +121,14 @@ def test_the_place_of_a_forgotten_answer_is_nobody_elses(
     assert digest("chunk b") not in found
 
 
+def test_a_retry_of_nothing_reopens_nothing(ledger: SqliteLedger, lookup: SqliteLookup) -> None:
+    ledger.commit((), [UnitOutcome(digest("dead"), Outcome.REJECTED, reason="refusal")], ())
+    assert ledger.reopen("timeout") == 0
+    assert ledger.reopened() == frozenset()
+    assert ledger.put_back() == 0
+    assert lookup.totals().units == {"rejected": 1}
+
+
 def test_tombstones_are_lifted_and_put_back_wherever_they_stand(
     ledger: SqliteLedger, lookup: SqliteLookup
 ) -> None:

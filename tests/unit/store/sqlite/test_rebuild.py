@@ -12,7 +12,7 @@ from pairmill.store.columns import RowOrigin
 from pairmill.store.entries import Batch, BilledSend, UnitKey, UnitOutcome
 from pairmill.store.folder import RunFolder, lock_folder, open_folder
 from pairmill.store.journal import Journal
-from pairmill.store.rows import UnitResult, encode_unit
+from pairmill.store.row_encoding import UnitResult, encode_unit
 from pairmill.store.sqlite.lookup import SqliteLookup
 from pairmill.store.sqlite.rebuild import rebuild
 
@@ -177,8 +177,25 @@ def test_units_that_stand_twice_stand_once_afterwards(path: Path, identities: li
         "train-00000.jsonl",
         "train-00001.jsonl",
     ]
+    with SqliteLookup(folder.ledger) as lookup:
+        known = {it.number: (it.rows, it.bytes) for it in lookup.shards() if it.kind == "train"}
+    assert known == {
+        number: (len(data.splitlines()), len(data))
+        for number, data in enumerate(shard.read_bytes() for shard in sorted(folder.data.iterdir()))
+    }
     with lock_folder(path, version="1") as locked:
         assert rebuild(locked, identities, version="9.9.9").doubles == 0
+
+
+def test_an_open_shard_of_one_unit_that_may_be_half_is_removed(path: Path) -> None:
+    folder = lost(path)
+    lines = outcome(20, IDENTITIES[0]).rows
+    (folder.open_shards / "train-00000.jsonl").write_bytes(b"".join(lines))
+    with lock_folder(path, version="1") as locked:
+        rebuilt = rebuild(locked, IDENTITIES, version="9.9.9")
+    assert (rebuilt.pairs, rebuilt.cut) == (20, 2)
+    assert list(folder.open_shards.iterdir()) == []
+    assert [shard.name for shard in folder.data.iterdir()] == ["train-00000.jsonl"]
 
 
 def test_the_bill_is_carried_over(path: Path) -> None:
@@ -206,6 +223,7 @@ def test_the_bill_is_carried_over(path: Path) -> None:
         with SqliteLookup(folder.ledger) as lookup:
             after = lookup.totals().bill
         assert after.picodollars == before.picodollars
+        assert after.usage == Usage(137, 66)  # that of the rows is told by their lines
         assert (after.probes, after.empty, after.lost) == (1, 1, 1)
         assert (after.doubt_tokens, after.doubt_picodollars) == (4003, 90_004)
         assert after.unpriced == before.unpriced
