@@ -16,7 +16,6 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -32,7 +31,7 @@ from pairmill.errors import ConfigError
 from pairmill.objects.url import WORK_NAME, default_work_dir, is_store_url, store_url
 from pairmill.partition import MOST_PARTS, parse_partition
 from pairmill.reference import flatten, put_at
-from pairmill.settings_file import read_file
+from pairmill.yaml_files import load_yaml, read_settings_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -454,7 +453,7 @@ def load(
         ConfigError: A name is unknown (with the nearest known one), or a value cannot be used.
     """
     where = f"{file}: " if file else ""
-    values = flatten(read_file(file) if read is None else read, where) if file else {}
+    values = flatten(read_settings_file(file) if read is None else read, where) if file else {}
     for name in values:
         _check_known(name, where)
     environment = _from_environment(os.environ)
@@ -493,8 +492,8 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if not name.startswith(_PREFIX) or not text.strip():
             continue
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
+            value = load_yaml(text)
+        except ValueError:
             raise ConfigError(f"{name}: the value is not valid YAML") from None
         if taken := put_at(tree, parts, value):
             raise ConfigError(f"{name}: '{taken}' has a value already")

@@ -100,6 +100,9 @@ def test_the_environment_wins_over_the_file_and_what_is_given_over_both(
         ("PAIRMILL__RPMM", "1", "PAIRMILL__RPMM: unknown setting 'rpmm'; did you mean 'rpm'?"),
         ("PAIRMILL__LIMITS__RPMM", "1", "environment: unknown setting 'limits.rpmm'"),
         ("PAIRMILL__RPM", "[", "PAIRMILL__RPM: the value is not valid YAML"),
+        ("PAIRMILL__RPM", "2026-13-45", "PAIRMILL__RPM: the value is not valid YAML"),
+        ("PAIRMILL__RPM", "9" * 5000, "PAIRMILL__RPM: the value is not valid YAML"),
+        ("PAIRMILL__RPM", "[" * 5000, "PAIRMILL__RPM: the value is not valid YAML"),
         ("PAIRMILL__RPM", "many", "rpm: "),
     ],
 )

@@ -53,7 +53,7 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     Raises:
         UsageError: One has no ``=``, or its value is not YAML.
     """
-    import yaml
+    from pairmill.yaml_files import load_yaml
 
     found: dict[str, Any] = {}
     for assignment in assignments:
@@ -62,8 +62,8 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
         if not sign or not all(parts):
             raise UsageError(f"--set {assignment}: write name=value, such as limits.rpm=60")
         try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError:
+            parsed = load_yaml(value)
+        except ValueError:
             raise UsageError(f"--set {assignment}: the value is not valid YAML") from None
         if taken := put_at(found, parts, parsed):
             raise UsageError(f"--set {assignment}: '{taken}' has a value already")
@@ -83,11 +83,11 @@ def read_settings(
     """
     from pairmill.config import load
     from pairmill.reference import flatten
-    from pairmill.settings_file import read_file
+    from pairmill.yaml_files import read_settings_file
 
     given = flatten(parse_assignments(assignments or ()), "--set ")
     given |= {name: value for name, value in flags.items() if value is not None}
-    values = read_file(config) if config else {}  # only once, since it may be a pipe
+    values = read_settings_file(config) if config else {}  # only once, since it may be a pipe
     return load(config, given, values), _advice_on(config, values)
 
 

@@ -11,10 +11,10 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import orjson
-import yaml
 
 from pairmill.errors import ConfigError
 from pairmill.llm.prices import PICO, PeakHours, Price, PriceTable, PriceTier, pico, scale
+from pairmill.yaml_files import load_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -91,8 +91,8 @@ def _loads(text: str, where: str) -> Any:
             if len(text) > 2**20:
                 raise ConfigError(f"{where}: not valid JSON") from None
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        return load_yaml(text)
+    except ValueError:
         raise ConfigError(f"{where}: not valid YAML") from None
 
 

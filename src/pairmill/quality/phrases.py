@@ -16,9 +16,8 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import yaml
-
 from pairmill.quality.language import UNDETERMINED
+from pairmill.yaml_files import load_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,7 +48,6 @@ LANGUAGES = (
 _NO_BOUNDARY = frozenset({"zh", "ja", "th"})
 _LEADING_ONLY = frozenset({"ko", "hi"})
 _TRAILING_ONLY = frozenset({"ar"})
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MARKS = {"{": "(?:", "|": "|", "}": ")", "*": r"\w*"}
 _APOSTROPHES = ("\u2019", "\u02bc")
 
@@ -80,7 +78,7 @@ def phrases_of(language: str | None) -> Phrases | None:
     if language not in LANGUAGES:
         return None
     file = resources.files("pairmill.quality").joinpath(f"languages/{language}.yaml")
-    lists: dict[str, list[str]] = yaml.load(file.read_text("utf-8"), _LOADER)  # noqa: S506 (safe)
+    lists: dict[str, list[str]] = load_yaml(file.read_text("utf-8"))
     pointers = lists.get("pointers", [])
     yes_no = []
     if "yes_no" in lists:

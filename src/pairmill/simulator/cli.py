@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
-import yaml
 
 from pairmill.errors import EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, ConfigError
 from pairmill.simulator.ceiling import print_ceiling
 from pairmill.simulator.settings import SimulatorSettings, from_mapping, to_mapping
 from pairmill.simulator.simulator import new_loop, serve
+from pairmill.yaml_files import load_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,10 +32,10 @@ def read_settings(file: Path) -> SimulatorSettings:
         ConfigError: It cannot be read, or holds an invalid value.
     """
     try:
-        values = yaml.safe_load(file.read_text("utf-8"))
+        values = load_yaml(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError):
         raise ConfigError(f"cannot read the simulator's settings from {file}") from None
-    except yaml.YAMLError:
+    except ValueError:
         raise ConfigError(f"{file}: not valid YAML") from None
     if not isinstance(values or {}, dict):
         raise ConfigError(f"{file}: expected 'name: value' lines at the top level")

@@ -13,10 +13,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from pairmill.errors import ConfigError
 from pairmill.simulator.settings import SimulatorSettings, from_mapping
+from pairmill.yaml_files import load_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Scenario", "load_scenario", "resolve", "scenario_names"]
 
 _WORDS = frozenset({"name", "about", "source", "base"})
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +94,16 @@ def _packaged() -> dict[str, Mapping[str, Any]]:
     folder = resources.files("pairmill.simulator").joinpath("scenarios")
     for file in sorted(folder.iterdir(), key=lambda it: it.name):
         if file.name.endswith(".yaml"):
-            found |= yaml.load(file.read_text("utf-8"), _LOADER)  # noqa: S506 (a safe loader)
+            found |= load_yaml(file.read_text("utf-8"))
     return found
 
 
 def _read(file: Path) -> Mapping[str, Any]:
     try:
-        values = yaml.load(file.read_text("utf-8"), _LOADER)  # noqa: S506 (a safe loader)
+        values = load_yaml(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError):
         raise ConfigError(f"cannot read the scenario {file}") from None
-    except (yaml.YAMLError, ValueError, RecursionError):
+    except ValueError:
         raise ConfigError(f"{file}: not valid YAML") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{file}: a scenario is 'name: value' lines, such as 'rules:'")

@@ -10,9 +10,8 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import yaml
-
 from pairmill.sources.fences import fenced_ranges
+from pairmill.yaml_files import load_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +37,6 @@ _PANDOC = re.compile(  # a title block: title, authors, date
 _FORMER = re.compile(r"---[ \t]*\r?\n((?:[^\n]*\n){1,60}?)---[ \t]*(?:\r?\n|\Z)")
 _MOST_CHARS = 100_000  # of front matter that is parsed
 _ALIAS = re.compile(r"(?:^|[\s\[,:-])\*\w", re.MULTILINE)  # by them few lines grow without bound
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is built
 _FIELD = re.compile(
     r"(title|author|url|link|source|language|lang)[ \t]*:[ \t]*(.*\S)", re.IGNORECASE
 )
@@ -302,8 +300,8 @@ def _from_yaml(block: str) -> FrontMatter | None:
     if len(block) > _MOST_CHARS or _ALIAS.search(block):
         return _from_lines(block)
     try:
-        data = yaml.load(block, Loader=_LOADER)  # noqa: S506 (a SafeLoader underneath)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        data = load_yaml(block)
+    except ValueError:
         return _from_lines(block)
     if data is None:
         return FrontMatter() if not block.strip() or block.lstrip().startswith("#") else None

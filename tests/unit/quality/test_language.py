@@ -1,8 +1,12 @@
 # ruff: noqa: RUF001 (samples of many scripts)
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
+from pairmill.quality import language
 from pairmill.quality.language import differs, identify, primary
 from pairmill.quality.text import prepare
 
@@ -54,3 +58,27 @@ def test_a_foreign_quotation_does_not_change_the_language() -> None:
 )
 def test_language_tags(tag: str | None, code: str | None) -> None:
     assert primary(tag) == code
+
+
+def test_no_http_client_is_loaded_to_know_a_language() -> None:
+    """The package that includes the model imports one, for models that it can download."""
+    script = f"""
+import sys
+from pairmill.quality.language import identify
+assert identify({SAMPLES["pl"]!r}) == "pl"
+print("fasttext" in sys.modules, "requests" in sys.modules)
+"""
+    command = [sys.executable, "-c", script]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert told.split() == ["True", "False"]
+
+
+def test_the_package_is_asked_where_it_keeps_the_model_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = language._model()
+    monkeypatch.setattr(language, "find_spec", lambda _name: None)
+    asked = language._model.__wrapped__()
+    assert asked is not found
+    for sample in SAMPLES.values():
+        assert asked(sample) == found(sample)

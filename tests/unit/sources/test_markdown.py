@@ -42,6 +42,13 @@ def test_front_matter_is_cut_and_its_facts_are_used(
     assert rest == (text if body is None else body)
 
 
+@pytest.mark.parametrize("level", ["[", "{a: ", "- "])
+def test_front_matter_that_nests_beyond_the_stack_is_text_with_a_title(level: str) -> None:
+    deep = level * (90_000 // len(level))
+    facts, rest = split_front_matter(f"---\ntitle: T\nx: {deep}\n---\nB")
+    assert (facts.title, rest.strip()) == ("T", "B")
+
+
 def test_front_matter_that_would_grow_without_bound_is_not_expanded() -> None:
     bomb = "a: &a [x, x]\n" + "".join(
         f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)}, *{chr(97 + n)}]\n" for n in range(20)

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 from urllib.parse import urlencode, urlsplit
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from pairmill.errors import ConfigError
 from pairmill.llm.limits.headers import HeaderDialect
+from pairmill.yaml_files import load_yaml
 
 if TYPE_CHECKING:
     from pairmill.config import PoolSettings, Settings
@@ -323,16 +323,16 @@ def profile_names() -> list[str]:
 @functools.cache
 def _bundled() -> dict[str, ProviderProfile]:
     text = resources.files("pairmill.llm.providers").joinpath("profiles.yaml").read_text("utf-8")
-    data = yaml.safe_load(text)
+    data = load_yaml(text)
     return {name: _parsed({"name": name, **value}, name) for name, value in data.items()}
 
 
 def _from_file(path: Path) -> ProviderProfile:
     try:
-        data = yaml.safe_load(path.read_text("utf-8"))
+        data = load_yaml(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError):
         raise ConfigError(f"provider: cannot read {path}") from None
-    except yaml.YAMLError:
+    except ValueError:
         raise ConfigError(f"provider: {path} is not valid YAML") from None
     if not isinstance(data, dict):
         raise ConfigError(f"provider: {path} contains no 'name: value' lines")
