@@ -6,10 +6,10 @@ import orjson
 import pytest
 
 from pairmill.errors import Kind
-from pairmill.records import Chunk, Outcome, Pair, Rejection, Usage, digest
+from pairmill.records import Chunk, Completion, Outcome, Pair, Rejection, Usage, digest
 from pairmill.store.charges import CallCharge, ChargeSums
 from pairmill.store.columns import RowOrigin
-from pairmill.store.entries import Batch, BilledSend, UnitKey, UnitOutcome
+from pairmill.store.entries import Batch, BilledSend, PaidAnswer, UnitKey, UnitOutcome
 from pairmill.store.folder import RunFolder, lock_folder, open_folder
 from pairmill.store.journal import Journal
 from pairmill.store.row_encoding import UnitResult, encode_unit
@@ -228,6 +228,21 @@ def test_the_bill_is_carried_over(path: Path) -> None:
         assert (after.doubt_tokens, after.doubt_picodollars) == (4003, 90_004)
         assert after.unpriced == before.unpriced
         folder.ledger.unlink()
+
+
+def test_answers_that_stand_in_no_row_cost_what_they_did(path: Path) -> None:
+    """Such as one that was paid for just before the ledger was damaged."""
+    bought = Completion("text", "stop", "model-3", Usage(100, 50, cached_tokens=30), 1.0)
+    with (
+        open_folder(path, settings_fingerprint={}, accept_change=False, version="1") as opened,
+        Journal.open(opened, clock=lambda: 0.0) as journal,
+    ):
+        journal.commit(Batch([PaidAnswer("a" * 32, "b" * 32, "c" * 32, bought)]))
+    for _ in range(2):
+        with lock_folder(path, version="1") as locked:
+            rebuild(locked, IDENTITIES, version="9.9.9")
+        with SqliteLookup(RunFolder(path).ledger) as lookup:
+            assert lookup.totals().bill.unpriced["model-3"] == bought.usage
 
 
 def test_what_was_sent_in_vain_is_carried_over(path: Path) -> None:
