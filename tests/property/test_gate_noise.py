@@ -139,31 +139,61 @@ def test_ten_seconds_after_a_wave_nothing_is_left_of_it(
     assert seen.per_s(22, 26) >= 0.9 * FULL_PER_S
 
 
-@pytest.mark.parametrize("retry_after_s", [None, 1.0])
-@pytest.mark.parametrize(
-    ("on_s", "share", "least"),
-    [
-        (10, 0.2, 0.9),
-        (10, 0.5, 0.9),
-        (10, 1.0, 0.9),
-        (40, 0.2, 0.65),  # of four courses one or two are still at what a test is to find wrong
-        (40, 0.5, 0.75),
-        (40, 1.0, 0.9),
-    ],
-)
+def noisy_for(
+    on_s: int, share: float, retry_after_s: float | None, seeds: range, kind: Kind = Kind.RATE
+) -> list[Outcome]:
+    """Courses with so much noise from the tenth second on, until 15 s after it has ended."""
+    end_s = 10 + on_s
+    noise = Noise(lambda now: share * float(10 <= now < end_s), kind, retry_after_s)
+    workers = 200 if (retry_after_s or 0.0) <= 1.0 else 2_000  # who was refused waits that long
+    return [
+        gated(noise, until_s=end_s + 15, workers=workers, width=WIDTH, seconds=1.0, seed=seed)
+        for seed in seeds
+    ]
+
+
+def is_back(found: list[Outcome], end_s: int, late: int = 0) -> bool:
+    """Whether 10 s after the noise pools send as fast as before, but for so many ``late`` ones."""
+    after = sorted(seen.per_s(end_s + 10, end_s + 15) / FULL_PER_S for seen in found)[late:]
+    return sum(after) / len(after) >= 0.9 and after[0] >= 0.7
+
+
+every_wait = pytest.mark.parametrize("retry_after_s", [None, 0.0, 1.0, 30.0])
+
+
+@every_wait
+@pytest.mark.parametrize("share", [0.2, 0.5, 1.0])
+@pytest.mark.parametrize("on_s", [10, 40])
 def test_ten_seconds_after_strong_noise_nothing_is_left_of_it(
-    on_s: int, share: float, least: float, retry_after_s: float | None
+    on_s: int, share: float, retry_after_s: float | None
 ) -> None:
-    """However long it lasted; on average, as a lower rate may be tried as it ends."""
-    end_s, found = 10 + on_s, list[Outcome]()
-    for seed in range(1, 5):
-        noise = Noise(lambda now: share * float(10 <= now < end_s), retry_after_s=retry_after_s)
-        found.append(
-            gated(noise, until_s=end_s + 15, workers=200, width=WIDTH, seconds=1.0, seed=seed)
-        )
-    after = [seen.per_s(end_s + 10, end_s + 15) for seen in found]
-    assert sum(after) / 4 >= least * FULL_PER_S
-    assert min(after) >= 0.3 * FULL_PER_S
+    """However long it lasted, and whatever it asked for."""
+    assert is_back(noisy_for(on_s, share, retry_after_s, range(1, 5)), 10 + on_s)
+
+
+@pytest.mark.slow
+@every_wait
+@pytest.mark.parametrize("status", [429, 503, 529])
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.2, 0.5, 1.0])
+@pytest.mark.parametrize("on_s", [10, 40])
+def test_ten_seconds_after_noise_of_any_kind_nothing_is_left_of_it(
+    on_s: int, share: float, status: int, retry_after_s: float | None
+) -> None:
+    """Where a lower rate is tried just as the noise ends, it seems to have helped: one of eight."""
+    kind = classify(status, {}, b"", now=0.0).kind
+    found = noisy_for(on_s, share, retry_after_s, range(101, 109), kind)
+    assert is_back(found, 10 + on_s, late=1)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5])
+def test_a_pace_that_noise_has_pulled_down_is_tested_as_soon_as_it_ends(share: float) -> None:
+    """Some pools are held far below what the server takes as the noise ends, and come back."""
+    found = noisy_for(40, share, 1.0, range(1, 9))
+    paces = [[pace for at, pace, _ in seen.paces if 49 <= at < 51] for seen in found]
+    is_down = [any(pace is not None and pace < 0.7 * FULL_PER_S for pace in held) for held in paces]
+    assert any(is_down)
+    held_down = [seen for seen, is_one in zip(found, is_down, strict=True) if is_one]
+    assert is_back(held_down, 50)
 
 
 def test_long_calls_are_all_under_way_before_the_first_has_ended() -> None:
@@ -190,7 +220,6 @@ def test_a_server_without_limits_is_used_within_three_seconds() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("kind", [Kind.RATE, Kind.OVERLOAD])
 @pytest.mark.parametrize(
     ("on_s", "off_s", "retry_after_s", "least"),
@@ -204,13 +233,18 @@ def test_a_server_without_limits_is_used_within_three_seconds() -> None:
     ],
 )
 def test_what_lies_between_waves_is_used(
-    on_s: float, off_s: float, retry_after_s: float | None, least: float, kind: Kind, seed: int
+    on_s: float, off_s: float, retry_after_s: float | None, least: float, kind: Kind
 ) -> None:
     noise = Noise(waves(1.0, on_s, off_s), kind, retry_after_s)
-    seen = gated(noise, until_s=160, workers=140, width=WIDTH, seed=seed, seconds=1.0)
-    share = off_s / (on_s + off_s)
-    assert seen.per_s(100, 160) >= least * share * FULL_PER_S
-    assert seen.refused_share(60, 160) <= 0.08  # a bare loop: 0.28 to 0.48
+    seen = [
+        gated(noise, until_s=160, workers=140, width=WIDTH, seed=seed, seconds=1.0)
+        for seed in (1, 2, 3)
+    ]
+    between = FULL_PER_S * off_s / (on_s + off_s)
+    used = [outcome.per_s(100, 160) / between for outcome in seen]
+    assert sum(used) / 3 >= least
+    assert min(used) >= least - 0.05
+    assert max(outcome.refused_share(60, 160) for outcome in seen) <= 0.08  # a bare loop: 0.28
 
 
 @pytest.mark.parametrize(("on_s", "off_s", "retry_after_s"), [(2.0, 8.0, 1.0), (0.5, 2.5, None)])

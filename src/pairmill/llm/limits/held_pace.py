@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pairmill.llm.limits.minutes import MINUTE_S, MinuteWatch
-from pairmill.llm.limits.noise import WaveTest
+from pairmill.llm.limits.noise import HeldNoise, WaveTest
 from pairmill.llm.limits.quota_tracker import QuotaTracker
 from pairmill.llm.limits.rate_test import LONG_PATIENCE_S, RateTest
 from pairmill.llm.limits.slow_increase import RARE, increased
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pairmill.llm.limits.exhaustion import Exhaustion
     from pairmill.llm.limits.noise import NoiseTest
     from pairmill.llm.limits.pauses import PoolPause
-    from pairmill.llm.limits.windows import TakenLog
+    from pairmill.llm.limits.windows import RefusedLog, TakenLog
 
 __all__ = ["LEAN", "RECENT_S", "STEADY_S", "HeldPace"]
 
@@ -52,7 +52,7 @@ class HeldPace:
         is_rising: The pace doubles each second, to see what the server allows.
         is_tracking: The pace follows ``tracker``.
         cut_at: When the server last objected.
-        minutes, test, tracker, waves: What is known.
+        borne, minutes, test, tracker, waves: What is known.
     """
 
     __slots__ = (
@@ -63,6 +63,7 @@ class HeldPace:
         "_pause",
         "_taken",
         "allowed",
+        "borne",
         "cut_at",
         "is_rising",
         "is_tracking",
@@ -74,7 +75,12 @@ class HeldPace:
     )
 
     def __init__(
-        self, pause: PoolPause, taken: TakenLog, exhaustion: Exhaustion, noise: NoiseTest
+        self,
+        pause: PoolPause,
+        taken: TakenLog,
+        refused: RefusedLog,
+        exhaustion: Exhaustion,
+        noise: NoiseTest,
     ) -> None:
         self._pause, self._taken = pause, taken
         self._exhaustion, self._noise = exhaustion, noise
@@ -83,6 +89,7 @@ class HeldPace:
         self.is_rising = self.is_tracking = False
         self.cut_at = 0.0
         self._grown_at, self._grown_sent = 0.0, 0
+        self.borne = HeldNoise(refused)
         self.minutes = MinuteWatch(taken)
         self.test = RateTest()
         self.tracker = QuotaTracker()
@@ -102,7 +109,8 @@ class HeldPace:
 
     def postpone_test(self, now: float, sent: int) -> None:
         """Say when what was measured is put to the test."""
-        self.test.hold(max(now, self._pause.until), sent, is_long=self.minutes.is_long)
+        since = max(now, self._pause.until)
+        self.test.hold(since, sent, is_long=self.minutes.is_long)
 
     def cut(self, now: float, sent: int, refused: int, *, is_single: bool, fed: float) -> None:
         """Lower the pace after a cluster, or a single refusal.
@@ -159,7 +167,9 @@ class HeldPace:
         """Hold a pace near what is allowed; ``sure``: standard deviation of its logarithm."""
         self.is_tracking = not (self.minutes.is_long or self.is_rising or self.waves.rate)
         if self.is_tracking:
-            self.tracker.begin(max(now, self._pause.until), sent, self.allowed, sure)
+            self.tracker.begin(
+                max(now, self._pause.until), sent, self.allowed, sure, self._noise.share
+            )
             self.per_s = self.tracker.pace
 
     def fed(self, now: float, taken: int) -> float:
@@ -247,8 +257,15 @@ class HeldPace:
         self._begin_tracking(now, sent, _SURE_AFTER_TRIAL)
         self.postpone_test(now, sent)
 
-    def grow(self, now: float, sent: int, refused: int) -> None:
-        """Raise the pace if that is due: slowly, by the tracker, or as a test."""
+    def grow(self, now: float, sent: int, known: int, refused: int) -> None:
+        """Raise the pace if that is due: slowly, by the tracker, or as a test.
+
+        Args:
+            now: The time.
+            sent: Calls admitted so far.
+            known: The outcome of all calls below this number is known.
+            refused: Calls refused so far.
+        """
         seconds, calls = now - self._grown_at, sent - self._grown_sent
         self._grown_at, self._grown_sent = now, sent
         if self.per_s is None or calls <= 0 or self._noise.is_trying:
@@ -258,16 +275,8 @@ class HeldPace:
             return
         since_s = min(RECENT_S, max(1.0, now - self._pause.until))
         is_used = self._taken.rate(now, since_s) >= _UTILISED * self.per_s
-        is_due = is_used and self._exhaustion.since is None and self.test.is_due(now, sent)
-        if is_due and self.is_tracking and self.tracker.is_refused:  # it was tested, in small
-            self.tracker.is_refused = is_due = False
-            self.test.on_failed(is_long=False)
-            self.postpone_test(now, sent)
-        if is_due:
-            guess = self.tracker.fit.quantile(0.5) if self.is_tracking else self.allowed
-            self.test.begin(now, guess, sent - refused, sent)
-            self.is_rising, self.cut_at = True, now
-            self.is_tracking = False
+        if is_used and self._is_test_due(now, sent, known):
+            self._begin_test(now, sent, refused)
         elif self.is_tracking:
             if self.tracker.on_sample(now, sent, _REFUSALS * self._pause.refused_in_s):
                 self.per_s = self.tracker.pace
@@ -278,6 +287,23 @@ class HeldPace:
             self._begin_tracking(now, sent, _SURE_AFTER_CUT)
         elif is_used:
             self._increase(now, calls, seconds)
+
+    def _is_test_due(self, now: float, sent: int, known: int) -> bool:
+        if not self.minutes.is_credible:
+            self.test.forgive(now, self.borne.quiet(self.per_s or 0.0, known))
+        if self._exhaustion.since is not None or not self.test.is_due(now, sent):
+            return False
+        if self.is_tracking and self.tracker.is_refused:  # it was tested, in small
+            self.tracker.is_refused = False
+            self.test.on_failed(is_long=False)
+            self.postpone_test(now, sent)
+            return False
+        return True
+
+    def _begin_test(self, now: float, sent: int, refused: int) -> None:
+        guess = self.tracker.fit.quantile(0.5) if self.is_tracking else self.allowed
+        self.test.begin(now, guess, sent - refused, sent)
+        self.is_rising, self.is_tracking, self.cut_at = True, False, now
 
     def _leaves_minutes(self, now: float, calls: int, seconds: float, refused: int) -> bool:
         """Return whether refusals without a full minute show that the server has no minutes.

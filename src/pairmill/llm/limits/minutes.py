@@ -26,6 +26,7 @@ _SHORTS = 20  # shorter exhaustions in a row, until it is not thought to any mor
 _SOON = 2  # long ones in a row that came too soon, until they are thought to be waves
 _APART_S = 45.0  # between two of them, at least; in a shorter time no minute ends twice
 _FULL = 0.95  # of a minute's calls: below, nothing is refused for the quota's sake
+_OF_CALLS = 0.5  # of a minute's calls, at least, are still in it as it ends
 _FADE = 0.9  # per minute, of the fullest recent one
 _KNOWN, _KNOWN_SHARE = 3, 0.01  # refusals of half a second, beyond which others are still to come
 _MEMORY, _PRIOR = 1000.0, 50.0  # calls over which noise is averaged, and that speak for none
@@ -50,6 +51,7 @@ class MinuteWatch:
         "_short_in_row",
         "_singles",
         "_soon",
+        "_spent_at",
         "_told_s",
     )
 
@@ -61,6 +63,7 @@ class MinuteWatch:
         self._soon = 0
         self._doubts = 1.0  # factor on duration and count, until minutes are ruled out
         self._told_s = 0.0  # the wait that was asked for when calls were last blocked
+        self._spent_at = 0.0  # when calls were blocked last
         self._full_at = 0.0  # when nothing was taken yet, last
         self._fullest = 0.0  # calls in the fullest recent minute
         self._calls = self._refused = 0.0  # while no minute was full
@@ -78,6 +81,11 @@ class MinuteWatch:
         return self._doubts > 1.0
 
     @property
+    def is_credible(self) -> bool:
+        """True if minutes end when they should, or when the server said."""
+        return self.is_long and (self.is_sure or math.isfinite(self._told_s))
+
+    @property
     def allowed(self) -> float:
         """Calls per second, by the last two exhausted minutes; 0 while unknown."""
         return max(self._measured, default=0.0)
@@ -90,7 +98,7 @@ class MinuteWatch:
     def begin_exhaustion(self, now: float, wait_s: float | None) -> None:
         """Start a time with hardly anything accepted; the server asked to wait this long."""
         self._told_s = float("inf") if wait_s is None else wait_s
-        self._full_at = now
+        self._spent_at = self._full_at = now
         self.still_full(now, wait_s)
 
     def still_full(self, now: float, wait_s: float | None) -> None:
@@ -109,7 +117,8 @@ class MinuteWatch:
         Returns:
             Whether a minute ended; None if the presumed minutes turn out to be waves.
         """
-        is_long = silent_s >= _LONG_S and not self._told_s < _LONG_S  # it would have said so
+        is_as_told = self._told_s >= _LONG_S and now >= self._full_at - _EXACT_S
+        is_long = silent_s >= _LONG_S and is_as_told and self._holds_calls()
         if is_long:
             self._singles = 0
             self._soon = self._soon + 1 if now - self._long_at < _APART_S else 0
@@ -122,6 +131,11 @@ class MinuteWatch:
                 return None
         self._short_in_row = 0 if is_long else self._short_in_row + is_cluster
         return is_long
+
+    def _holds_calls(self) -> bool:
+        """Return whether its calls were all taken less than a minute ago when it was full last."""
+        calls = self._log.minute(self._spent_at)
+        return self._log.minute(self._full_at) >= _OF_CALLS * calls
 
     def _is_exact(self, now: float) -> bool:
         """Return whether a minute has passed since the first call, or since one ended."""

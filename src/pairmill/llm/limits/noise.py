@@ -24,8 +24,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import deque
+from typing import TYPE_CHECKING
 
-__all__ = ["ClusterTest", "NoiseTest", "WaveTest", "pause_score"]
+if TYPE_CHECKING:
+    from pairmill.llm.limits.windows import RefusedLog
+
+__all__ = ["ClusterTest", "HeldNoise", "NoiseTest", "WaveTest", "pause_score"]
 
 _IN_CLUSTER = 0.9  # share of calls refused while a quota is used up
 _LEAST_USUAL, _MOST_USUAL = (
@@ -38,6 +42,8 @@ _KEPT = 32  # latest refusals that are kept
 _COSTLY = 100.0  # needless pauses may cost one call in so many
 _SURE = (8.0, 16.0)  # bounds of the log likelihood ratio that justifies a pause
 _AGAIN = 2.5  # the ratio needed if calls are refused right after a pause
+_SEEN, _LEAST_SEEN = 8, 0.15  # refusals that show how much noise there is; less counts as none
+_SAME = 0.02  # by which a pace may vary
 _COUNT = 16  # refusals needed to see an excess: by chance their number varies by a quarter
 _EXCESS, _TIMES = 0.03, 1.5  # an excess is more than this share plus this multiple of the noise
 _STILL = 0.5  # share of an excess that, if still refused at a lower rate, makes it noise
@@ -233,6 +239,49 @@ class NoiseTest:
         self.share = share if share >= _LEAST_NOISE else 0.0
         self._average = self.share
         self.forget()
+
+
+class HeldNoise:
+    """What is refused while a pace is held, and whether that has ended.
+
+    A quota that refuses a share of the calls at some pace goes on doing so: neither a bucket nor a
+    window saves anything up meanwhile. If nothing is refused any more, without a pause and at no
+    lower pace, then that was noise, and it has ended.
+
+    Attributes:
+        share: Share of the calls refused at the present pace, or the last one; 0.0 if that is
+            little, or few were.
+    """
+
+    __slots__ = ("_from", "_pace", "_refused", "_seen", "_seen_at", "share")
+
+    def __init__(self, refused: RefusedLog) -> None:
+        self._refused = refused
+        self.share = 0.0
+        self._pace, self._from = 0.0, 0  # the present pace, and its first call
+        self._seen, self._seen_at = 0.0, 0.0  # the last share that was not little, and its pace
+
+    def forget(self) -> None:
+        """Start again: nothing is sent for a while, in which a quota may save something up."""
+        self._pace = self._seen = 0.0
+
+    def quiet(self, pace: float, known: int) -> float:
+        """Return how surely the noise has ended: a log likelihood ratio.
+
+        Args:
+            pace: The pace that is held, in calls a second.
+            known: The outcome of all calls below this number is known.
+        """
+        if abs(pace - self._pace) > _SAME * self._pace:
+            self._pace, self._from, self.share = pace, known, 0.0
+        end = max(self._from, self._refused.end)
+        hits = self._refused.between(self._from, end)
+        if hits >= _SEEN and hits >= _LEAST_SEEN * (end - self._from):
+            self.share = hits / (end - self._from)
+            self._seen, self._seen_at = min(_IN_CLUSTER, self.share), pace
+        elif pace < (1.0 - _SAME) * self._seen_at:
+            self._seen = 0.0
+        return max(0, known - self._refused.end) * -math.log(1.0 - self._seen)
 
 
 class WaveTest:

@@ -27,7 +27,7 @@ import math
 from pairmill.llm.limits.exhaustion import Exhaustion
 from pairmill.llm.limits.held_pace import LEAN, RECENT_S, STEADY_S, HeldPace
 from pairmill.llm.limits.noise import ClusterTest, NoiseTest, pause_score
-from pairmill.llm.limits.pauses import CapacityWatch, Effect, PoolPause
+from pairmill.llm.limits.pauses import AskedWait, CapacityWatch, Effect, PoolPause
 from pairmill.llm.limits.rate_dependence import DependenceTest
 from pairmill.llm.limits.rate_test import LONGER
 from pairmill.llm.limits.slow_increase import RARE
@@ -41,6 +41,7 @@ _DRAINED_S = 2.0  # a shorter pause leaves most calls in flight: there is no her
 _USED = 2.0  # times what was taken of late: a pace that was never reached tells nothing
 _TOLD = 4.0  # what it counts for that the server says that nothing is left
 _FIRST_RETRY_S = 5.0  # until much noise is doubted again, by a lower rate
+_FAR_LESS = 0.8  # of a pace: that is as much as a cut
 _SINGLE_S = 1.0  # of a pause for one refusal
 _OVER = 50  # calls without a refusal: strong noise has ended
 _HEAVY, _DEEP = 0.15, 0.6  # so much is believed to be noise only at a far lower pace
@@ -56,7 +57,7 @@ class RateControl:
         pause: When nothing goes, and how calls begin again.
         exhaustion: Since when hardly anything is taken, as a quota is used up.
         held: The pace, and what is known of the quota behind it.
-        cluster, noise, dependence, capacity: What is known.
+        cluster, noise, dependence, capacity, asked: What is known.
         cluster_size: Refusals that the last pause took for evidence.
         look_at: ``on_taken`` does nothing before this time, and need not be called.
     """
@@ -69,6 +70,7 @@ class RateControl:
         "_retry_s",
         "_sent",
         "_taken",
+        "asked",
         "capacity",
         "cluster",
         "cluster_size",
@@ -88,12 +90,12 @@ class RateControl:
         self.pause = PoolPause(backoff_s, max_backoff_s)
         self.exhaustion = Exhaustion()
         self.noise = NoiseTest()
-        self._taken = TakenLog()
-        self.held = HeldPace(self.pause, self._taken, self.exhaustion, self.noise)
+        self._taken, self._refused = TakenLog(), RefusedLog()
+        self.held = HeldPace(self.pause, self._taken, self._refused, self.exhaustion, self.noise)
         self.cluster = ClusterTest()
         self.cluster_size = 1
         self.capacity = CapacityWatch()
-        self._refused = RefusedLog()
+        self.asked = AskedWait()
         self.dependence = DependenceTest(self._refused)
         self._retry_at, self._retry_s = 0.0, _FIRST_RETRY_S
         self._before: tuple[float | None, float, bool] = (None, 0.0, False)  # the trial
@@ -143,28 +145,39 @@ class RateControl:
         taken = self._count(sent_before, seconds)
         self._least_noise = least_noise
         if epoch != self.epoch:
-            if self.exhaustion.since is None and now >= self.pause.until:
-                return Effect.NONE  # sent before an episode that is over
-            if self.held.chance < RARE:
-                self.pause.extend(now + (retry_after_s or 0.0))
-            return Effect.HELD
+            return self._on_earlier(now, retry_after_s)
         self.cluster.on_refused(sent_before, max(self.held.chance, least_noise))
         if is_spent:
             self.cluster.score += _TOLD
         wait_s = self.pause.backoff_s(self.held.per_s) if retry_after_s is None else retry_after_s
-        usual = max(least_noise, self.held.chance, self.held.tracker.noise)
+        usual = max(least_noise, self.held.chance, self.held.tracker.noise, self.held.borne.share)
         is_over = self.held.test.on_refused(sent_before, usual)
         is_lone = self.noise.is_trying and self.cluster.in_row == 1
         if is_over or (not is_lone and self.cluster.score >= self._sure(now, taken, wait_s)):
             self.end_trial()
             is_blocked = self._begin_pause(now, taken, sent, limit, retry_after_s)
-            return Effect.HELD if is_blocked else Effect.PAUSED
+            return self._effect(now, is_blocked=is_blocked)
         if not self._is_for_minute(now, sent_before, sent):
             return Effect.NONE
         is_short = self.exhaustion.since is None and (retry_after_s or 0.0) > _SINGLE_S
         told_s = _SINGLE_S if is_short else retry_after_s
         is_blocked = self._begin_pause(now, taken, sent, limit, told_s, is_single=True)
-        return Effect.SLOWER if is_short else Effect.HELD if is_blocked else Effect.PAUSED
+        return Effect.SLOWER if is_short else self._effect(now, is_blocked=is_blocked)
+
+    def _on_earlier(self, now: float, retry_after_s: float | None) -> Effect:
+        """Learn from the refusal of a call that was sent before the present episode."""
+        is_over = self.exhaustion.since is None and now >= self.pause.until
+        if is_over or self.asked.is_doubted(now):
+            return Effect.NONE
+        if self.held.chance < RARE:
+            self.pause.extend(now + (retry_after_s or 0.0))
+        return Effect.HELD
+
+    def _effect(self, now: float, *, is_blocked: bool) -> Effect:
+        """Return what follows from a pause; if it is shorter than asked, only the call waits."""
+        if self.asked.is_doubted(now):
+            return Effect.NONE if is_blocked else Effect.SLOWER
+        return Effect.HELD if is_blocked else Effect.PAUSED
 
     def _count(self, index: int, seconds: float) -> int:
         """Count a refusal of call number ``index``; returns how many before it were taken."""
@@ -189,14 +202,17 @@ class RateControl:
         """
         taken = self._count(sent_before, seconds)
         if epoch != self.epoch:
-            return now < self.pause.until
+            return now < self.pause.until and not self.asked.is_doubted(now)
         usual = max(self.held.chance, self.held.tracker.noise)
         wait_s = self.capacity.on_refused(sent_before, taken, usual, self._rate(now), retry_after_s)
         if wait_s is not None:
             self.end_trial()
             self.epoch += 1
-            self.pause.begin(now, wait_s, sent, 1, is_asked=retry_after_s is not None)
-            return True
+            is_asked = retry_after_s is not None
+            if is_asked:
+                wait_s = self.asked.pause_s(now, wait_s, self._rate(now), self.capacity.blocked)
+            self.pause.begin(now, wait_s, sent, 1, is_asked=is_asked)
+            return not self.asked.is_doubted(now)
         if self.held.is_tracking:
             self.held.tracker.on_refused(sent_before)
         elif self._is_free:
@@ -221,8 +237,12 @@ class RateControl:
             self._judge(now, sent)
         elif self.noise.share >= _HEAVY and now >= self._retry_at and not is_held:
             self._try_less(now, sent)  # so much noise must be doubted
-        self._sent = sent
-        self.held.grow(now, sent, self.refused)
+        known, self._sent = self._sent, sent
+        before = self.held.per_s
+        self.held.grow(now, sent, known, self.refused)
+        if before and self.held.is_tracking and (self.held.per_s or before) < _FAR_LESS * before:
+            self._frees(now)
+            self.dependence.on_pause(now, now, sent, is_longer=False)
 
     @property
     def _is_free(self) -> bool:
@@ -302,6 +322,7 @@ class RateControl:
         """Begin an episode; or, if nothing was taken since, go on with the last one: True."""
         self.cluster_size = max(1, self.cluster.in_row)
         self.cluster.forget()
+        self.held.borne.forget()
         self.epoch += 1
         is_blocked = self.exhaustion.is_same(now, taken, self.held.per_s)
         fed = self.held.fed(now, taken) if is_blocked else 0.0
@@ -316,11 +337,7 @@ class RateControl:
                 self.exhaustion.end()
             elif self.exhaustion.since is not None and not is_blocked:
                 self._end_exhaustion(now, self.exhaustion.since)
-            share = self.dependence.on_cut(now)
-            if share and not self.held.is_minute:
-                self.noise.learn(share)
-                self.held.release(now)
-            else:
+            if not self._frees(now):
                 self.held.cut(now, sent, self.refused, is_single=is_single, fed=fed)
         if not is_blocked or self.exhaustion.since is None:
             self.exhaustion.begin(now, taken)
@@ -328,7 +345,10 @@ class RateControl:
         elif taken <= self.exhaustion.mark + 1:
             self.held.minutes.still_full(now, retry_after_s)
         self.held.cut_at = now
-        wait_s = self.pause.backoff_s(self.held.per_s) if retry_after_s is None else retry_after_s
+        if retry_after_s is None:
+            wait_s = self.pause.backoff_s(self.held.per_s)
+        else:
+            wait_s = self.asked.pause_s(now, retry_after_s, self._rate(now), self.pause.blocked)
         is_drained = wait_s >= _DRAINED_S and not is_blocked
         base = max(1, limit // 4) if is_drained else 1
         self.pause.begin(now, wait_s, sent, base, is_asked=retry_after_s is not None)
@@ -336,6 +356,15 @@ class RateControl:
         if not is_single:
             self.held.postpone_test(now, sent)
         return is_blocked
+
+    def _frees(self, now: float) -> bool:
+        """Free the pool if its refusals do not depend on the rate; whether it did."""
+        share = self.dependence.on_cut(now)
+        if not share or self.held.is_minute:
+            return False
+        self.noise.learn(share)
+        self.held.release(now)
+        return True
 
     def _learn_of_waves(self, now: float, taken: int) -> None:
         run_s = now - self.pause.until
@@ -352,14 +381,16 @@ class RateControl:
     def _look_back(self, now: float, taken: int) -> None:
         """See whether calls flow again after hardly any were taken."""
         since = self.exhaustion.since
-        if since is None or self.held.per_s is None:
+        if since is None:
             return
-        used = min(self.held.per_s, _USED * self._taken.rate(now, STEADY_S))
-        if self.exhaustion.is_over(now, taken, self.held.per_s, used):
+        pace = self.held.per_s or self._rate(now)
+        used = min(pace, _USED * self._taken.rate(now, STEADY_S))
+        if self.exhaustion.is_over(now, taken, pace, used):
             self._end_exhaustion(now, since)
 
     def _end_exhaustion(self, now: float, spent_at: float) -> None:
         """Learn that calls flow again."""
         self.exhaustion.end()
+        self.asked.on_flow(now)
         silent_s, is_cluster = self.pause.until - spent_at, self.cluster_size > 1
         self.held.end_exhaustion(now, spent_at, silent_s, is_cluster=is_cluster)

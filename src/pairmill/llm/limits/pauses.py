@@ -8,11 +8,13 @@ accepted in between. If it stays away, the breaker takes over.
 
 from __future__ import annotations
 
+import math
 from enum import Enum, auto
 
 from pairmill.llm.limits.noise import ClusterTest, pause_score
 
 __all__ = [
+    "AskedWait",
     "CapacityWatch",
     "Effect",
     "PoolPause",
@@ -141,18 +143,75 @@ class PoolPause:
         return min(_MOST_STEP_S, max(_LEAST_STEP_S, _REFUSALS * self.refused_in_s))
 
 
+_COSTLY = 500.0  # calls that a pool would miss by a wait: not before the server was right once
+_LONGEST_DOUBTED_S = 120.0  # longer waits are those of a day's quota, or of an account
+_FIRST_ASKED_S, _LONGEST_ASKED_S = 1.0, 8.0  # until one call asks again, meanwhile
+
+
+class AskedWait:
+    """Decides how much of a wait that the server asks for passes until one call tries again.
+
+    A server that refuses by chance, or has no capacity, asks for a wait that means nothing: after
+    30 s for all calls of a fast pool thousands are missing. One that counts by the minute knows
+    when the minute ends. So a wait that would cost many calls is not believed at once: single calls
+    ask meanwhile, until calls were refused for all of a wait, and taken for a while after it.
+    """
+
+    __slots__ = ("_kept_at", "_until")
+
+    def __init__(self) -> None:
+        self._kept_at: float | None = None  # when calls were taken after a wait, as announced
+        self._until = -math.inf  # of the wait that is doubted
+
+    def is_doubted(self, now: float) -> bool:
+        """Return whether calls ask before such a wait is over."""
+        return now < self._until
+
+    def pause_s(self, now: float, asked_s: float, rate: float, blocked: int) -> float:
+        """Return for how many seconds nothing is sent.
+
+        Args:
+            now: The time.
+            asked_s: Seconds that the server asks to wait.
+            rate: Calls a second that are taken otherwise.
+            blocked: Pauses before this one with nothing accepted in between.
+        """
+        is_doubted = (blocked > 0 and self._until > -math.inf) or asked_s * rate >= _COSTLY
+        if not is_doubted or asked_s > _LONGEST_DOUBTED_S:
+            self._until = -math.inf
+            return asked_s
+        if self._kept_at is not None:
+            if now >= self._kept_at + _LONGEST_ASKED_S:
+                return asked_s
+            self._kept_at = None
+        if now >= self._until or not blocked:
+            self._until = now + asked_s
+        step_s = min(_LONGEST_ASKED_S, _FIRST_ASKED_S * 2.0 ** min(blocked, 30))
+        return min(step_s, self._until - now)
+
+    def on_flow(self, now: float) -> None:
+        """Learn that calls are taken again."""
+        if -math.inf < self._until <= now:
+            self._kept_at = now
+        self._until = -math.inf
+
+
 _FIRST_S, _LONGEST_S = 0.25, 15.0  # length of pauses that the server did not ask for
 _CALLS = 25.0  # most calls that a pool may miss while it waits to ask again
 
 
 class CapacityWatch:
-    """Decides when so much is refused for lack of capacity that all calls wait."""
+    """Decides when so much is refused for lack of capacity that all calls wait.
 
-    __slots__ = ("_blocked", "_cluster", "_mark", "_rate")
+    Attributes:
+        blocked: Consecutive pauses with nothing accepted between them.
+    """
+
+    __slots__ = ("_cluster", "_mark", "_rate", "blocked")
 
     def __init__(self) -> None:
         self._cluster = ClusterTest()
-        self._blocked = 0  # consecutive pauses with nothing accepted between them
+        self.blocked = 0
         self._mark = -1  # calls accepted before the last pause
         self._rate = 0.0  # calls a second before the first of these pauses
 
@@ -175,12 +234,12 @@ class CapacityWatch:
         is_blocked = taken <= self._mark + 1
         if not is_blocked:
             self._rate = rate
-        blocked = self._blocked + 1 if is_blocked else 0
+        blocked = self.blocked + 1 if is_blocked else 0
         wait_s = self._backoff_s(blocked) if retry_after_s is None else retry_after_s
         if self._cluster.score < pause_score(wait_s * self._rate, is_blocked=is_blocked):
             return None
         self._cluster.forget()
-        self._blocked, self._mark = blocked, taken
+        self.blocked, self._mark = blocked, taken
         return wait_s
 
     def _backoff_s(self, blocked: int) -> float:

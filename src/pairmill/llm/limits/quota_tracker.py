@@ -19,10 +19,13 @@ __all__ = ["QuotaFit", "QuotaTracker"]
 
 _NOISE = (0.0, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.14, 0.2, 0.3, 0.45)
 _PRIOR = (3.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, -2.0, -4.0, -6.0, -9.0, -12.0)  # log weights
-_SPAN, _STEP = 1.0, 0.025  # grid over the quota's logarithm: a factor of 2.7 up and down
-_CELLS = 2 * round(_SPAN / _STEP) + 1
+_STEP = 0.025  # of the grid over the quota's logarithm
+_DOWN_CELLS, _UP_CELLS = 60, 40  # around the middle: a factor of 4.5 down, and 2.7 up
+_CELLS = _DOWN_CELLS + 1 + _UP_CELLS
+_FAR = 0.5  # logarithm of the ratio by which the quota may be off the middle
+_EDGE = 4  # cells by which the slope at the grid's edge is measured
 _VARY = 2  # grid steps by which a quota may vary from block to block: 5 %
-_LOGS = [(cell - _CELLS // 2) * _STEP for cell in range(-_VARY, _CELLS + _VARY)]
+_LOGS = [(cell - _DOWN_CELLS) * _STEP for cell in range(-_VARY, _CELLS + _VARY)]
 _LEAST, _MOST = 0.003, 0.97  # bounds of a refusal's probability: no model is surer than that
 _LOWEST = -30.0  # floor of log weights, so that a cell ruled out by mistake can recover
 _WIDEST_PRIOR, _LONGEST_PRIOR = -6.0, -8.0  # floors of the prior's log weights: quota, noise
@@ -96,7 +99,7 @@ class QuotaFit:
         self._by_quota: list[float] = []
         self._levels: list[list[float]] = []  # calls that a bucket holds, by depth and quota
 
-    def begin(self, rate: float, sure: float) -> None:
+    def begin(self, rate: float, sure: float, seen: float = 0.0) -> None:
         """Start again from a measured quota whose bucket is empty.
 
         Half of the evidence on noise is kept; the rest may have been the quota's.
@@ -104,11 +107,18 @@ class QuotaFit:
         Args:
             rate: Calls a second.
             sure: Standard deviation of its logarithm.
+            seen: Share that chance refused lately: no noise up to that is a surprise.
         """
         if self._weights:
             logs = [math.log(weight) for weight in self._by_noise]
             known = [max(_LONGEST_PRIOR, log - max(logs)) for log in logs]
             self._noise = [(old + new) / 2.0 for old, new in zip(_PRIOR, known, strict=True)]
+        if seen:
+            most = max(self._noise)
+            self._noise = [
+                most if share <= seen else log
+                for share, log in zip(_NOISE, self._noise, strict=True)
+            ]
         quotas = [max(_WIDEST_PRIOR, -0.5 * (log / sure) ** 2) for log in _LOGS[_VARY:-_VARY]]
         self._depths = [(depth_s, 0.0) for depth_s in _DEPTHS_S]
         if rate < _COARSE_BELOW:
@@ -168,18 +178,31 @@ class QuotaFit:
         self._sum_up()
         self._share = self.noise()[0]
         middle = self.quantile(0.5)
-        if abs(math.log(middle / self.rate)) > _SPAN / 2.0:
+        if abs(math.log(middle / self.rate)) > _FAR:
             self._move(round(math.log(middle / self.rate) / _STEP))
 
     def _move(self, cells: int) -> None:
-        """Move the grid of quotas by so many cells; new cells get the weight of the edge."""
+        """Move the grid of quotas by so many cells.
+
+        What is known of the cells at the edge goes on beyond it: what made these unlikely speaks
+        the more against those. So a grid that moves does not forget.
+        """
 
         def moved(row: list[float]) -> list[float]:
             last = len(row) - 1
             return [row[min(last, max(0, cell + cells))] for cell in range(last + 1)]
 
+        def weighed(row: list[float]) -> list[float]:
+            near, edge = (row[_EDGE], row[0]) if cells < 0 else (row[-1 - _EDGE], row[-1])
+            slope = min(0.0, (edge - near) / _EDGE)
+            found, kept = moved(row), len(row) - abs(cells)
+            for cell in range(kept, len(row)):
+                place = cell if cells > 0 else len(row) - 1 - cell
+                found[place] = max(_LOWEST, edge + slope * (cell + 1 - kept))
+            return found
+
         self.rate *= math.exp(cells * _STEP)
-        self._weights = [[moved(row) for row in rows] for rows in self._weights]
+        self._weights = [[weighed(row) for row in rows] for rows in self._weights]
         self._levels = [moved(levels) for levels in self._levels]
         self._sum_up()
 
@@ -210,7 +233,7 @@ class QuotaFit:
             if left <= weight:
                 return self.rate * math.exp(log + (left / weight - 0.5) * _STEP)
             left -= weight
-        return self.rate * math.exp(_SPAN)
+        return self.rate * math.exp(_LOGS[-1 - _VARY])
 
     def _sum_up(self) -> None:
         found = [[[math.exp(log) for log in row] for row in rows] for rows in self._weights]
@@ -296,7 +319,7 @@ class QuotaTracker:
         """True if enough calls were seen to estimate the noise."""
         return self.fit.calls >= _KNOWN_CALLS
 
-    def begin(self, now: float, sent: int, rate: float, sure: float) -> None:
+    def begin(self, now: float, sent: int, rate: float, sure: float, seen: float = 0.0) -> None:
         """Start again from a measured quota.
 
         Args:
@@ -304,8 +327,9 @@ class QuotaTracker:
             sent: Calls sent before.
             rate: Calls a second.
             sure: Standard deviation of its logarithm.
+            seen: Share that chance refused lately.
         """
-        self.fit.begin(rate, sure)
+        self.fit.begin(rate, sure, seen)
         self._known_at, self._known_sent = now, sent
         self._ceiling = math.inf
         self._blocks = self._down_at = 0

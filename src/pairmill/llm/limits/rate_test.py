@@ -10,10 +10,12 @@ import math
 
 from pairmill.llm.limits.minutes import MINUTE_S
 
-__all__ = ["LONGER", "LONG_PATIENCE_S", "RateTest"]
+__all__ = ["LONGER", "LONG_PATIENCE_S", "OVER", "RateTest"]
 
 LONG_PATIENCE_S = 75.0  # a server that counts by the minute takes a minute to object
 LONGER = 4  # times as long until the next test, after each that failed
+OVER = 8.0
+"""Log likelihood ratio of the end of noise, in a run of calls without a refusal."""
 _FIRST_S, _FIRST_CALLS = 2.0, 40  # held, before what was measured is put to the test
 _LATEST_S = 1.5  # for each of those calls: a pool that is too slow for them is tested too
 _HALF, _USUAL = 0.5, 0.05  # of a test's calls that a quota refuses, and chance at least
@@ -34,8 +36,10 @@ class RateTest:
         "_due_sent",
         "_held_calls",
         "_held_s",
+        "_is_forgiven",
         "_over",
         "_over_at",
+        "_over_needed",
         "_released",
         "_released_at",
         "_since",
@@ -51,6 +55,7 @@ class RateTest:
         self._released_at = -math.inf
         self._held_s, self._held_calls = _FIRST_S, _FIRST_CALLS
         self._due_at, self._due_sent = math.inf, 0
+        self._is_forgiven, self._over_needed = False, OVER
 
     def begin(self, now: float, rate: float, taken: int, sent: int) -> None:
         """Start a test of a rate, after ``taken`` of ``sent`` calls were accepted."""
@@ -105,6 +110,9 @@ class RateTest:
 
     def on_failed(self, *, is_long: bool) -> None:
         """Wait longer before the next test; ``is_long`` if the server counts per minute."""
+        if self._is_forgiven:
+            self._is_forgiven = False
+            self._over_needed *= LONGER
         self._held_s = LONGER * max(self._held_s, LONG_PATIENCE_S if is_long else 0.0)
         self._held_calls *= LONGER
 
@@ -117,6 +125,20 @@ class RateTest:
         first = self._held_calls if times > 1 else _FIRST_CALLS
         self._held_calls = min(_FIRST_CALLS * LONGER**3, first * times)
         self._held_s = _FIRST_S * self._held_calls / _FIRST_CALLS
+
+    def forgive(self, now: float, score: float) -> None:
+        """Forget how many tests have failed, if noise that may have done it has ended.
+
+        Where the next test fails all the same it was no noise: then it takes more to believe that.
+
+        Args:
+            now: The time.
+            score: Log likelihood ratio of the end of that noise.
+        """
+        if score >= self._over_needed and self._held_s > _FIRST_S:
+            self._held_s, self._held_calls = _FIRST_S, _FIRST_CALLS
+            self._is_forgiven = True
+            self.hurry(now)
 
     def hold(self, now: float, sent: int, *, is_long: bool) -> None:
         """Postpone the next test, counting from ``now``, when ``sent`` calls have been sent."""

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pairmill.llm.limits.noise import WaveTest
+from pairmill.llm.limits.noise import HeldNoise, WaveTest
+from pairmill.llm.limits.windows import RefusedLog
 
 
 def after_quota(quota: float, rates: list[float], pause_s: float = 1.0) -> WaveTest:
@@ -46,3 +47,41 @@ def test_clusters_that_come_sooner_where_more_is_sent_again_are_no_waves() -> No
     for rate in (40, 36):
         test.on_cluster(rate, 2.0, 1.0)
     assert test.rate == 60
+
+
+def after_noise(share: float, calls: int) -> tuple[HeldNoise, RefusedLog]:
+    """So many calls at ten a second, of which every so many is refused."""
+    log = RefusedLog()
+    noise = HeldNoise(log)
+    noise.quiet(10.0, 0)
+    for index in range(0, calls, round(1 / share)):
+        log.later(index)
+    return noise, log
+
+
+def test_noise_has_ended_where_nothing_is_refused_at_the_same_pace() -> None:
+    noise, _ = after_noise(0.2, 200)
+    assert noise.quiet(10.0, 200) < 1.5
+    assert noise.share == pytest.approx(0.2, rel=0.05)
+    assert noise.quiet(10.1, 240) > 8.0
+
+
+def test_what_is_not_refused_at_a_lower_pace_may_have_been_a_quota() -> None:
+    noise, _ = after_noise(0.2, 200)
+    noise.quiet(10.0, 200)
+    assert noise.quiet(9.0, 240) == 0.0
+    assert noise.quiet(10.0, 400) == 0.0  # a bucket may have saved something up
+
+
+def test_what_is_not_refused_after_a_pause_may_have_been_saved_up() -> None:
+    noise, _ = after_noise(0.2, 200)
+    noise.quiet(10.0, 200)
+    noise.forget()
+    assert noise.quiet(10.0, 240) == 0.0
+
+
+def test_few_refusals_tell_nothing() -> None:
+    for noise, _ in (after_noise(0.2, 30), after_noise(0.05, 400)):
+        noise.quiet(10.0, 400)
+        assert noise.share == 0.0
+        assert noise.quiet(10.0, 900) == 0.0

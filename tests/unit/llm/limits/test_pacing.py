@@ -143,8 +143,20 @@ def test_calls_follow_sooner_where_refusals_come_sooner() -> None:
 def test_after_a_long_pause_a_quarter_goes() -> None:
     control = RateControl()
     sent = fed(control, 10, 0, 60)
-    refuse(control, 60, sent, after=30)
-    assert [let_go(control, 90 + s, sent + 1) for s in (0, 0.5, 1)] == [16, 32, 64]
+    refuse(control, 60, sent, after=5)
+    assert [let_go(control, 65 + s, sent + 1) for s in (0, 0.5, 1)] == [16, 32, 64]
+
+
+def waited(control: RateControl, now: float, sent: int, wait_s: float) -> int:
+    """A cluster whose wait is doubted: what asks meanwhile is refused; calls sent in the end."""
+    end = now + wait_s
+    assert refuse(control, now, sent, after=wait_s)
+    sent += 1
+    while control.pause.until < end:
+        now = control.pause.until
+        assert not refuse(control, now, sent, after=end - now)
+        sent += 1
+    return sent
 
 
 def held(per_s: float = 10.0) -> tuple[RateControl, int]:
@@ -198,8 +210,8 @@ def test_single_refusals_do_not_keep_a_pace_from_being_put_to_the_test() -> None
 def test_a_server_that_counts_by_the_minute_is_measured_when_its_minute_ends() -> None:
     control = RateControl()
     sent = fed(control, 20, 0, 30)  # 600 in half a minute, then nothing until the minute is over
-    refuse(control, 30, sent, after=30.0)
-    sent = fed(control, 10, 60, 64, sent + 1)
+    sent = waited(control, 30, sent, 30.0)
+    sent = fed(control, 10, 60, 64, sent)
     assert control.pace == pytest.approx(0.95 * 600 / 60, rel=0.1)
 
 
@@ -268,8 +280,8 @@ def test_a_cluster_at_a_pace_that_was_all_taken_is_doubted_for_a_block_of_calls(
 def test_single_refusals_of_a_minute_that_is_not_full_are_noise(share: float) -> None:
     control = RateControl()
     sent = fed(control, 20, 0, 30)  # 600 in half a minute, then nothing until the minute is over
-    refuse(control, 30, sent, after=30.0)
-    sent = fed(control, 10, 60, 64, sent + 1)
+    sent = waited(control, 30, sent, 30.0)
+    sent = fed(control, 10, 60, 64, sent)
     before, now = control.pace or 0.0, 64.0
     for second in range(40):
         sent = fed(control, 5, now, now + 1, sent)
@@ -286,8 +298,8 @@ def test_single_refusals_of_a_full_minute_lower_the_pace_less_where_there_is_noi
     for is_noisy in (False, True):
         control = RateControl()
         sent = fed(control, 20, 0, 30)
-        refuse(control, 30, sent, after=30.0)
-        sent = fed(control, 10, 60, 64, sent + 1)
+        sent = waited(control, 30, sent, 30.0)
+        sent = fed(control, 10, 60, 64, sent)
         for second in range(64, 90):
             sent = fed(control, 10, second, second + 1, sent)
             if is_noisy and second < 85:  # so far the calls of this minute are few

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pairmill.llm.limits.pauses import (
+    AskedWait,
     CapacityWatch,
     PoolPause,
 )
@@ -75,3 +76,38 @@ def test_a_wait_is_bounded_whatever_the_rate(rate: float) -> None:
     watch = CapacityWatch()
     waits = [watch.on_refused(100 + index, 100, 0.0, rate, None) for index in range(200)]
     assert max(wait for wait in waits if wait is not None) <= 25.0
+
+
+def asked(wait: AskedWait, now: float, rate: float) -> list[float]:
+    """When calls ask while a server refuses all for 30 s, as it says; until they are taken."""
+    times, end = list[float](), now + 30.0
+    while now < end:
+        now += wait.pause_s(now, end - now, rate, len(times))
+        times.append(now - end + 30.0)
+    wait.on_flow(now)
+    return times
+
+
+def test_a_wait_that_costs_little_is_waited() -> None:
+    assert asked(AskedWait(), 0.0, 10.0) == [30.0]
+
+
+def test_one_that_costs_much_is_waited_once_the_server_was_right() -> None:
+    wait = AskedWait()
+    assert asked(wait, 0.0, 60.0) == [1.0, 3.0, 7.0, 15.0, 23.0, 30.0]
+    assert asked(wait, 90.0, 60.0) == [30.0]
+
+
+def test_a_server_that_refuses_again_at_once_was_not_right() -> None:
+    wait = AskedWait()
+    asked(wait, 0.0, 60.0)
+    assert len(asked(wait, 32.0, 60.0)) > 1
+
+
+def test_a_server_that_takes_calls_sooner_than_it_said_is_not_believed() -> None:
+    wait = AskedWait()
+    assert wait.pause_s(0.0, 30.0, 60.0, 0) == 1.0
+    assert wait.is_doubted(1.0)
+    wait.on_flow(1.0)
+    assert not wait.is_doubted(1.0)
+    assert wait.pause_s(60.0, 30.0, 60.0, 0) == 1.0

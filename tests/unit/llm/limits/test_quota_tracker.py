@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from pairmill.llm.limits.quota_tracker import QuotaFit, QuotaTracker
+from pairmill.llm.limits.quota_tracker import _LOGS, QuotaFit, QuotaTracker
 
 
 def blocks(fit: QuotaFit, quota: float, noise: float, rates: list[float], seed: int = 1) -> None:
@@ -122,7 +122,7 @@ def test_what_was_not_saved_up_is_not_taken_for_saved() -> None:
         for _ in range(12):
             fit.on_block(round(5 * rate), round(5 * max(0.0, rate - 10.0)), 5.0)
         fit.on_block(70, 0, 5.0)
-    middle = len(overrun._levels[0]) // 2
+    middle = max(range(len(_LOGS)), key=lambda cell: -abs(_LOGS[cell]))
     for (depth_s, _), empty, full in zip(
         overrun._depths, overrun._levels, unused._levels, strict=True
     ):
@@ -147,3 +147,23 @@ def test_higher_rates_are_tried_as_seldom_as_they_cost_refusals() -> None:
         sent += calls
         tracker.on_sample(now, sent, 0.1)
     assert 0 < told <= 0.011 * sent
+
+
+def test_a_grid_that_moves_keeps_what_speaks_against_lower_quotas() -> None:
+    """Half is refused at any rate: no quota explains that, however far down the grid goes."""
+    fit = QuotaFit()
+    fit.begin(28.0, 0.5)
+    for rate in (28.0, 14.0, 7.0, 14.0, 28.0):
+        fit.on_block(round(4 * rate), round(2 * rate), 4.0)
+    assert fit.noise()[0] > 0.4
+    assert fit.quantile(0.5) > 20.0
+
+
+def test_noise_that_was_seen_before_is_no_quota_now() -> None:
+    known, new = QuotaFit(), QuotaFit()
+    known.begin(60.0, 0.5, 0.5)
+    new.begin(60.0, 0.5)
+    for fit in (known, new):
+        fit.on_block(240, 120, 4.0)
+    assert known.noise()[0] > 0.15
+    assert new.noise()[0] < 0.1

@@ -68,3 +68,30 @@ def test_a_pool_that_is_too_slow_for_its_calls_is_tested_too() -> None:
     assert not test.is_due(80.0, 10**6)
     test.hurry(80.0)
     assert test.is_due(80.0, 10)
+
+
+def next_due(test: RateTest) -> int:
+    test.hold(0.0, 0, is_long=False)
+    return next(at for at in range(10_000) if test.is_due(float(at), 10**6))
+
+
+def test_failed_tests_are_forgotten_once_the_noise_beside_them_has_ended() -> None:
+    test = RateTest()
+    for _ in range(2):
+        test.on_failed(is_long=False)
+    test.forgive(5.0, 7.9)
+    assert next_due(test) == 32
+    test.forgive(5.0, 8.0)
+    assert test.is_due(5.0, 0)
+    assert next_due(test) == 2
+
+
+def test_it_takes_more_to_forget_once_that_was_a_mistake() -> None:
+    test = RateTest()
+    for needed in (8.0, 32.0, 128.0):
+        test.on_failed(is_long=False)
+        test.on_failed(is_long=False)
+        test.forgive(5.0, 0.9 * needed)
+        assert next_due(test) > 2
+        test.forgive(5.0, needed)
+        assert next_due(test) == 2
