@@ -17,6 +17,7 @@ from pairmill.events import AnswerRead, Committed, LoopLate, Notice
 from pairmill.llm.endpoint_info import metrics_url, read_gauges
 from pairmill.llm.limits.breaker import FitBreaker, Watchdog
 from pairmill.llm.limits.headers import retry_after_s
+from pairmill.run.tuning import release_heap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["RunMonitor", "watch_gauge", "watch_loop"]
 
 LOOK_S = 0.25
+_RELEASE_S = 30.0  # between releases of memory that is free: decision 0078
 TELL_PAUSE_S = 2.0
 TELL_REFUSALS_S = 10.0
 _GAUGE_EVERY_S = 1.0
@@ -189,10 +191,14 @@ async def watch_gauge(base_url: str, gate: Gate) -> None:
 
 
 async def watch_loop(tick: Callable[[], None] | None, bus: Bus) -> None:
-    """Draw progress periodically, and report the lag of the event loop."""
+    """Draw progress, report the lag of the event loop, and release free memory."""
+    release_at = time.monotonic() + _RELEASE_S
     while True:
         if tick:
             tick()
         due = time.monotonic() + LOOK_S
         await anyio.sleep(LOOK_S)
         bus.emit(LoopLate(seconds=max(0.0, time.monotonic() - due)))
+        if time.monotonic() >= release_at:
+            release_heap()
+            release_at = time.monotonic() + _RELEASE_S

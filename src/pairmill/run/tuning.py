@@ -24,6 +24,7 @@ __all__ = [
     "keep_heap_compact",
     "loop_options",
     "raise_limit",
+    "release_heap",
 ]
 
 # Nearly everything that a request allocates is freed by reference counting. A collection after
@@ -71,6 +72,16 @@ def keep_heap_compact() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_ARENA_MAX, 1)
         libc.mallopt(_M_MMAP_THRESHOLD, _BIG)
+
+
+def release_heap() -> None:
+    """Return free pages within the heap to the system, if its C library is glibc: 0.1 to 0.5 ms.
+
+    What is in flight comes and goes by megabytes, and something small is left on either side of
+    each hole. glibc itself only returns what is free at the end of the heap.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 _MOST = 65_536

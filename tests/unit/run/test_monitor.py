@@ -152,3 +152,14 @@ def test_nonsense_from_a_judge_or_verifier_ends_no_run(monkeypatch: pytest.Monke
     for _ in range(20):
         watching.monitor(AnswerRead(how="failed"))
     assert "20 of the last 20 answers were unusable" in watching.stop.reason
+
+
+async def test_memory_is_released_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    released: asyncio.Queue[None] = asyncio.Queue()
+    monkeypatch.setattr(monitor, "LOOK_S", 0.0)
+    monkeypatch.setattr(monitor, "_RELEASE_S", 0.0)
+    monkeypatch.setattr(monitor, "release_heap", lambda: released.put_nowait(None))
+    watching = asyncio.create_task(monitor.watch_loop(None, Bus()))
+    for _ in range(3):
+        await released.get()
+    watching.cancel()
